@@ -12,6 +12,8 @@ READY := .venv/.ready
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := .venv
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
+# Without compiled files each process compiles all that it imports, which takes longer than all else of its start.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test soak bench docs screenshots lint clean
@@ -24,7 +26,7 @@ run: $(READY) ## Start the platform with its demonstration traffic; Ctrl-C stops
 
 test: $(READY) ## Run the tests
 	@$(BIN)/pytest -m "not soak and not quiet" -n 2 --dist loadgroup --no-loadscope-reorder --durations 15
-	@exec $(BIN)/pytest -m quiet
+	@exec $(BIN)/pytest -m quiet tests/integration
 
 soak: $(READY) ## Run the long stories: faults, a million events, the full loop
 	@exec $(BIN)/pytest -m soak

@@ -1,5 +1,5 @@
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from hypothesis import settings as hypothesis_settings
@@ -52,6 +52,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Fail a test whose program is missing, instead of skipping it."""
     for mark in item.iter_markers("needs"):
         tools.require_programs(*mark.args)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Stop the whole platform after the last test that uses it: idle, it takes a quarter of a core."""
+    yield
+    if _shared_fixture(item) == "stack" and (nextitem is None or _shared_fixture(nextitem) != "stack"):
+        assert isinstance(item, pytest.Function)
+        for definition in item._fixtureinfo.name2fixturedefs["stack"]:
+            definition.finish(item._request)  # type: ignore[arg-type]  # any request will do
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups

@@ -114,16 +114,8 @@ def _task_rows(event_data: EventData, event: Event) -> Iterator[TableRow]:
                 },
             )
         case PredictionFailed() if event_data.model is not None and event_data.role is not None:
-            yield (
-                orm.FailureRow,
-                {
-                    "prediction_id": event_data.prediction_id,
-                    "task": event_data.task,
-                    "role": event_data.role,
-                    "version": event_data.model.version,
-                    "time": time,
-                },
-            )
+            columns = event_data.model_dump(include={"prediction_id", "task", "role"})
+            yield orm.FailureRow, columns | {"version": event_data.model.version, "time": time}
         case FeedbackGiven():
             task, prediction_id = event_data.task_and_prediction
             columns = {"task": task, "prediction_id": prediction_id, "actor": event_data.actor, "time": time}
@@ -144,20 +136,9 @@ def _task_rows(event_data: EventData, event: Event) -> Iterator[TableRow]:
                 },
             )
         case OutcomeRecorded():
-            columns = {
-                "prediction_id": event_data.prediction_id,
-                "task": event_data.task,
-                "version": event_data.model.version,
-            }
-            yield (
-                orm.OutcomeRow,
-                columns
-                | {
-                    "score": _without_signed_zero(event_data.score),
-                    "reward": _without_signed_zero(event_data.reward),
-                    "time": time,
-                },
-            )
+            columns = event_data.model_dump(include={"prediction_id", "task"})
+            scores = {name: _without_signed_zero(getattr(event_data, name)) for name in ("score", "reward")}
+            yield orm.OutcomeRow, columns | scores | {"version": event_data.model.version, "time": time}
 
 
 def _lifecycle_rows(event_data: EventData, event: Event) -> Iterator[TableRow]:

@@ -1,5 +1,7 @@
 """The Python client of applications: `from app.client import Hindsight`."""
 
-from app.client.client import RECORD_OVERHEAD_BYTES, Answer, ClientError, Hindsight, PredictionError
+from app.client.answers import Answer
+from app.client.client import RECORD_OVERHEAD_BYTES, Hindsight
+from app.client.errors import ClientError, PredictionError
 
 __all__ = ["RECORD_OVERHEAD_BYTES", "Answer", "ClientError", "Hindsight", "PredictionError"]

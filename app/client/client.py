@@ -9,58 +9,37 @@ async with Hindsight("127.0.0.1:9092", api_url="http://127.0.0.1:8000") as hinds
 
 import asyncio
 import json
-import logging
 import socket
 import ssl
 import time
 import uuid
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from types import MappingProxyType, TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.structs import ConsumerRecord
+from aiokafka import AIOKafkaProducer
 from pydantic import ValidationError
 
-from app.events import cloudevents, decoding, ids, topics
-from app.events import types as event_types
+from app.client.answers import Answer, AnswerReader, PendingAnswers
+from app.client.errors import ClientError, PredictionError
+from app.events import ids, topics
 from app.events.base import describe_problems
-from app.events.cloudevents import JSON, Event, format_rfc3339
-from app.events.types import FeedbackGiven, FeedbackRetracted, PredictionMade, PredictionRequested
+from app.events.cloudevents import JSON, Event, Headers, format_rfc3339
+from app.events.types import FeedbackGiven, FeedbackRetracted, PredictionFailed, PredictionMade, PredictionRequested
 from app.settings import MiB
-from models.base import Rejected
 
-logger = logging.getLogger(__name__)
-
-Answer = PredictionMade | event_types.PredictionFailed
 FeedbackEventT = TypeVar("FeedbackEventT", FeedbackGiven, FeedbackRetracted)
 
 RECORD_OVERHEAD_BYTES = 64 * 1024
 """Bound of what a record needs besides its payload."""
 MAX_REMEMBERED_FEEDBACK = 10_000
 """Bound of the feedback that can be retracted by its id alone, before the platform has recorded it."""
-MAX_REMEMBERED_ANSWERS = 10_000
-"""Bound of the memory that recognizes a repeated answer: its records are seconds apart, not ten thousand answers."""
-
-
 _KEY_OWNER = "the owner of the API key"
 """Stands for an actor whose name only the API knows; it is not sent."""
-
-
-class ClientError(Exception):
-    """An error of the client, with a message for the caller."""
-
-
-class PredictionError(ClientError):
-    """The platform answered that it can't predict this request."""
-
-    def __init__(self, answer: event_types.PredictionFailed) -> None:
-        super().__init__(f"{answer.error.reason} ({answer.error.stage}: {answer.error.code})")
-        self.answer = answer
 
 
 class Hindsight:
@@ -92,10 +71,6 @@ class Hindsight:
         self._http = (
             httpx.AsyncClient(base_url=api_url, headers=headers, verify=verify, timeout=30) if api_url else None
         )
-        self._start_offsets: dict[str, dict[TopicPartition, int]] = {}
-        self._start_offsets_lock = asyncio.Lock()
-        self._pending_answers: OrderedDict[str, asyncio.Future[Answer]] = OrderedDict()
-        self._delivery_tasks: dict[str, asyncio.Task[None]] = {}
 
     async def __aenter__(self) -> Self:
         self._producer = AIOKafkaProducer(
@@ -106,14 +81,14 @@ class Hindsight:
         except BaseException:
             await self._producer.stop()
             raise
+        self._answers = AnswerReader(self._kafka, self._producer)
+        self._pending = PendingAnswers(self._answers)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for delivery in self._delivery_tasks.values():
-            delivery.cancel()
-        await asyncio.gather(*self._delivery_tasks.values(), return_exceptions=True)
+        await self._pending.close()
         with suppress(TimeoutError):  # without a broker it would never end
             async with asyncio.timeout(5):
                 await self._producer.stop()
@@ -143,7 +118,7 @@ class Hindsight:
             raise ClientError(
                 f"{len(payload)} bytes exceed the limit of Kafka ({self.max_inline_bytes}): use blob=True"
             )
-        await self._answer_start_offsets(task)
+        await self._answers.fix_start(task)
         request_id = request_id or str(uuid.uuid4())
         event = Event(
             id=request_id,
@@ -164,35 +139,21 @@ class Hindsight:
         Raises `PredictionError` with the platform's reason, and TimeoutError if there is no answer in time.
         """
         request_id = attributes.pop("request_id", None) or str(uuid.uuid4())
-        expected = self._pending_answer(ids.prediction_id(task, self.source, request_id))
+        expected = self._pending.expect(ids.prediction_id(task, self.source, request_id))
         async with asyncio.timeout(timeout):
             if not expected.done():
                 await self.send(task, payload, request_id=request_id, **attributes)
-                delivery = self._delivery_tasks.get(task)
-                if delivery is None or delivery.done():
-                    delivery = self._delivery_tasks[task] = asyncio.create_task(self._deliver_answers(task))
-                await asyncio.wait((expected, delivery), return_when=asyncio.FIRST_COMPLETED)
-                if not expected.done():
-                    raise ClientError(f"the answers of {task} can't be read: {delivery.exception()}")
-        answer = expected.result()
-        if isinstance(answer, event_types.PredictionFailed):
+            answer = await self._pending.wait(task, expected)
+        if isinstance(answer, PredictionFailed):
             raise PredictionError(answer)
         return answer
 
-    async def answers(self, task: str) -> AsyncGenerator[Answer, None]:
+    def answers(self, task: str) -> AsyncGenerator[Answer, None]:
         """Yield every answer of a task once: all since this client's first request, or since now without one.
 
         A prediction is also yielded after the failure that it supersedes, for example when a dead letter is replayed.
         """
-        seen: OrderedDict[str, bool] = OrderedDict()
-        async with aclosing(self._read_answers(task)) as answers:
-            async for answer in answers:
-                is_prediction = isinstance(answer, PredictionMade)
-                if answer.prediction_id not in seen or (is_prediction and not seen[answer.prediction_id]):
-                    seen[answer.prediction_id] = is_prediction
-                    if len(seen) > MAX_REMEMBERED_ANSWERS:
-                        seen.popitem(last=False)
-                    yield answer
+        return self._answers.read_distinct(task)
 
     async def feedback(
         self,
@@ -275,57 +236,8 @@ class Hindsight:
             raise ClientError(f"{answer['detail']} (HTTP {response.status_code})")
         return dict(answer)
 
-    async def _publish(self, topic: str, key: str, value: bytes, headers: cloudevents.Headers) -> None:
+    async def _publish(self, topic: str, key: str, value: bytes, headers: Headers) -> None:
         await self._producer.send_and_wait(topic, value, key.encode(), headers=list(headers))
-
-    def _pending_answer(self, prediction_id: str) -> asyncio.Future[Answer]:
-        """Return the future of an answer. It is kept when done, so that a repeated request has the same answer."""
-        future = self._pending_answers.setdefault(prediction_id, asyncio.get_running_loop().create_future())
-        if len(self._pending_answers) > MAX_REMEMBERED_ANSWERS:
-            self._pending_answers.popitem(last=False)
-        return future
-
-    async def _deliver_answers(self, task: str) -> None:
-        async for answer in self._read_answers(task):
-            future = self._pending_answers.get(answer.prediction_id)
-            if future is not None and not future.done():
-                future.set_result(answer)
-
-    async def _read_answers(self, task: str) -> AsyncGenerator[Answer, None]:
-        start_offsets = await self._answer_start_offsets(task)
-        consumer = AIOKafkaConsumer(**self._kafka, isolation_level="read_committed")
-        consumer.assign(list(start_offsets))
-        try:
-            await consumer.start()
-            for partition, offset in start_offsets.items():
-                consumer.seek(partition, offset)
-            async for record in consumer:
-                if (answer := parse_answer(record)) is not None:
-                    yield answer
-        finally:
-            await consumer.stop()
-
-    async def _answer_start_offsets(self, task: str) -> dict[TopicPartition, int]:
-        """Return the end of the task's answers before this client's first request: its answers come after it."""
-        async with self._start_offsets_lock:
-            if task not in self._start_offsets:
-                self._start_offsets[task] = await self._end_offsets(task)
-        return self._start_offsets[task]
-
-    async def _end_offsets(self, task: str) -> dict[TopicPartition, int]:
-        topic = topics.predictions(task)
-        consumer = AIOKafkaConsumer(**self._kafka, isolation_level="read_committed")
-        try:
-            await consumer.start()
-            if topic not in await consumer.topics():
-                raise ClientError(
-                    f"There is no task {task!r} here, as there is no topic {topic!r}. Check its name, and that the "
-                    "platform runs."
-                )
-            partitions = await self._producer.partitions_for(topic)
-            return dict(await consumer.end_offsets([TopicPartition(topic, number) for number in partitions]))
-        finally:
-            await consumer.stop()
 
 
 def _build_event(event_type: type[FeedbackEventT], **fields: Any) -> FeedbackEventT:
@@ -334,16 +246,3 @@ def _build_event(event_type: type[FeedbackEventT], **fields: Any) -> FeedbackEve
         return event_type(**fields)
     except ValidationError as error:
         raise ClientError(describe_problems(error)) from None
-
-
-def parse_answer(record: ConsumerRecord) -> Answer | None:
-    """Return the answer in a record of `<task>.predictions`; None if this version can't read one."""
-    event_type = cloudevents.header_text(record.headers, "ce_type") or ""
-    if not event_type.startswith("hindsight."):  # an application's own event
-        return None
-    try:
-        data = decoding.decode(event_type, record.value or b"")
-    except Rejected as error:
-        logger.warning("unreadable answer at %s/%d/%d: %s", record.topic, record.partition, record.offset, error)
-        return None
-    return data if isinstance(data, Answer) else None

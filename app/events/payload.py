@@ -5,17 +5,27 @@ import json
 from collections.abc import Callable, Mapping
 
 from app.events.cloudevents import JSON, Event
-from models.base import Rejected
+from app.settings import Settings
+from models.base import Rejected, Task
 
 
-def extract_payload(event: Event, fetch: Callable[[str, int], bytes], limit: int) -> bytes:
+def max_claimed_bytes(settings: Settings, task: Task) -> int:
+    """Return the size of the largest payload that a claim check may name: no task takes less than blob storage does."""
+    return max(settings.max_blob_bytes, task.max_payload_bytes)
+
+
+def extract_payload(
+    event: Event, fetch: Callable[[str, int], bytes], limit: int, claimed_limit: int | None = None
+) -> bytes:
     """Return the payload: the value, the `data_base64` of a JSON value, or the blob at its `uri`.
 
-    Raises `Rejected`: `bad_envelope`, `empty` or `too_large`, and what `fetch` raises.
+    A blob may have `claimed_limit` bytes, by default as many as a value. Raises `Rejected`: `bad_envelope`, `empty` or
+    `too_large`, and what `fetch` raises.
     """
     payload = event.data
     envelope = _parse_envelope(event)
     if envelope is not None and "uri" in envelope:
+        limit = limit if claimed_limit is None else claimed_limit
         payload = fetch(envelope["uri"], limit)
     elif envelope is not None:
         try:
@@ -25,7 +35,8 @@ def extract_payload(event: Event, fetch: Callable[[str, int], bytes], limit: int
     if not payload:
         raise Rejected("empty", "the value is empty; a payload, or JSON with data_base64 or uri, is needed")
     if len(payload) > limit:
-        raise Rejected("too_large", f"the payload has {len(payload):,} bytes; at most {limit:,} are taken")
+        remedy = "" if claimed_limit in (None, limit) else " directly: upload it (POST /v1/blobs), send its claim check"
+        raise Rejected("too_large", f"the payload has {len(payload):,} bytes; at most {limit:,} are taken{remedy}")
     return payload
 
 

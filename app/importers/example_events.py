@@ -12,6 +12,7 @@ from app.events import topics
 from app.events.base import ModelRef
 from app.events.cloudevents import JSON, MAX_ATTRIBUTE_LENGTH, Event, Origin, Record, TopicId, format_rfc3339
 from app.events.ids import prediction_id
+from app.events.payload import max_claimed_bytes
 from app.events.types import FeedbackGiven, PredictionMade, PredictionRequested
 from app.importers.example import Example
 from app.importers.locations import SourceReader
@@ -49,7 +50,9 @@ class EventBuilder:
         self._actor = actor
         self._reader = SourceReader(settings)
         self._blobs = blob_store(settings)
-        self._preprocess = Preprocessor(task, self._blobs.get, topics.max_features_bytes(settings))
+        self._preprocess = Preprocessor(
+            task, self._blobs.get, topics.max_features_bytes(settings), max_claimed_bytes(settings, task)
+        )
 
     def build_feedback(self, row: Example) -> Event:
         """Build the feedback. Its id derives from its request and its content. Raises `Rejected`, ValueError."""
@@ -111,10 +114,11 @@ class EventBuilder:
         return payload
 
     def _read_payload(self, row: Example) -> bytes:
+        limit = max_claimed_bytes(self._settings, self._task)
         if isinstance(row.payload, str):
-            return self._reader.read(row.payload, self._task.max_payload_bytes)
-        if len(row.payload) > self._task.max_payload_bytes:
-            raise Rejected("too_large", f"the payload has {len(row.payload):,} bytes")
+            return self._reader.read(row.payload, limit)
+        if len(row.payload) > limit:
+            raise Rejected("too_large", f"the payload has {len(row.payload):,} bytes; at most {limit:,} are taken")
         return row.payload
 
     def _validate_correction(self, row: Example) -> dict[str, Any] | None:

@@ -7,10 +7,9 @@ from functools import cached_property
 from app.importers import tables
 from app.importers.locations import SourceReader, uris_by_path
 from models.base import Rejected
-from models.vision.files import check_pixels, read_upright
+from models.vision.files import read_upright
 
 _MAX_PICTURE_BYTES = 64 * 1024 * 1024
-_MAX_PIXELS = 100_000_000
 _ANNOTATION_FOLDERS = ("annotations", "labels")
 
 
@@ -73,7 +72,8 @@ class Source:
         """Return the width and height of an upright picture, by its path. Raises `Rejected`."""
         if path not in self._picture_sizes:
             picture = self.reader.read(self.payloads[path], _MAX_PICTURE_BYTES)
-            self._picture_sizes[path] = read_upright(picture, lambda w, h: check_pixels(w, h, _MAX_PIXELS)).size
+            upright = read_upright(picture)
+            self._picture_sizes[path] = (upright.width, upright.height)
         return self._picture_sizes[path]
 
     @cached_property

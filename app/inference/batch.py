@@ -20,9 +20,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from aiokafka import AIOKafkaProducer
 
+from app.client import RECORD_OVERHEAD_BYTES
 from app.errors import SetupError
 from app.events import topics
-from app.events.cloudevents import ConsumedRecord, Origin, Record, TopicId
+from app.events.cloudevents import JSON, ConsumedRecord, Origin, Record, TopicId
+from app.events.payload import max_claimed_bytes
 from app.inference.handler import STAGE, InferenceHandler
 from app.inference.mlserver.client import InferenceClient
 from app.inference.routing import pin_champion
@@ -30,6 +32,7 @@ from app.kafka import clients
 from app.kafka.producers import publish_confirmed
 from app.preprocess.files import build_request, kind_of_file, list_uris, media_kind
 from app.settings import Settings
+from app.storage.blob_store import blob_store
 from app.streams.delivery import DeliveryGuard
 from app.tasks import load_task
 
@@ -144,7 +147,10 @@ class BatchPrediction:
         return ConsumedRecord(origin, record.key, record.value, record.headers)
 
     def _build_request(self, position: int) -> Record:
-        value, headers = build_request(self._uris[position], self._id, self._task.max_payload_bytes)
+        value, headers = build_request(self._uris[position], self._id, max_claimed_bytes(self._settings, self._task))
+        if self._log and len(value) > self._settings.max_payload_bytes - RECORD_OVERHEAD_BYTES:
+            value = json.dumps({"uri": blob_store(self._settings).put(value)}).encode()
+            headers += (("content-type", JSON.encode()),)
         mark = (("ce_batch", self._id.encode()),)
         return Record(topics.requests(self._task.name), self._uris[position].encode(), value, headers + mark)
 

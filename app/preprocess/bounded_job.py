@@ -8,6 +8,7 @@ from pyflink.common import Row
 from pyflink.table import DataTypes, EnvironmentSettings, TableEnvironment
 from pyflink.table.udf import TableFunction
 
+from app.events.payload import max_claimed_bytes
 from app.preprocess.flink_options import cluster_options
 from app.preprocess.flink_tables import register_function, sql_options
 from app.preprocess.functions import PreprocessArchivedFunction, PreprocessFileFunction
@@ -38,7 +39,7 @@ def run_file_job(settings: Settings, task: Task, uris: Sequence[str], batch_id: 
         file.writelines(json.dumps({"position": position, "uri": uri}) + "\n" for position, uri in enumerate(uris))
     return _run_bounded(
         settings,
-        PreprocessFileFunction(settings, task.name, batch_id, task.max_payload_bytes),
+        PreprocessFileFunction(settings, task.name, batch_id, max_claimed_bytes(settings, task)),
         {"uri": "STRING"},
         listing,
     )

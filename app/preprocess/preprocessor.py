@@ -42,12 +42,16 @@ class PreprocessResult:
 class Preprocessor:
     """Turns the requests of one task into features.
 
-    `fetch` reads a `blob://` URI of at most so many bytes; `max_features_bytes` bounds a features record.
+    `fetch` reads a `blob://` URI of at most so many bytes; `max_features_bytes` bounds a features record,
+    `max_claimed_bytes` the payload that a claim check names, by default as the task's limit does.
     """
 
     task: Task
     fetch: Callable[[str, int], bytes]
     max_features_bytes: int
+    max_claimed_bytes: int | None = None
+    takes_files: bool = False
+    """Whether payloads are files, which have the limit of claim checks: they did not come through Kafka."""
 
     def __call__(
         self, origin: Origin, key: bytes | None, value: bytes | None, headers: Headers, refusal: Rejected | None = None
@@ -69,7 +73,10 @@ class Preprocessor:
         started = time.perf_counter()
         if key is not None and len(key) > MAX_KEY_BYTES:
             raise Rejected("bad_key", f"the key has {len(key):,} bytes; at most {MAX_KEY_BYTES:,} are taken")
-        payload = extract_payload(event, self.fetch, self.task.max_payload_bytes)
+        limit = self.task.max_payload_bytes
+        if self.takes_files and self.max_claimed_bytes is not None:
+            limit = self.max_claimed_bytes
+        payload = extract_payload(event, self.fetch, limit, self.max_claimed_bytes)
         try:
             data, declaration = tensors.encode(self.task.preprocess(payload))
         except Rejected:

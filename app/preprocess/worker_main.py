@@ -27,6 +27,7 @@ import psutil
 from app import tracing
 from app.events import topics
 from app.events.cloudevents import Origin, TopicId
+from app.events.payload import max_claimed_bytes
 from app.preprocess.claim_checks import reject_file_claims, retry_forever
 from app.preprocess.isolation.channel import ChannelClosed, Message, MessageChannel
 from app.preprocess.preprocessor import STAGE, Preprocessor
@@ -48,13 +49,21 @@ BlobReader = Callable[[str, int], bytes]
 class WorkerLoop:
     """Answers the messages of one pool."""
 
-    def __init__(self, configured: Settings, task: Task, fetch: BlobReader, channel: MessageChannel) -> None:
+    def __init__(
+        self, configured: Settings, task: Task, fetch: BlobReader, channel: MessageChannel, takes_files: bool
+    ) -> None:
         self._task = task
         self._channel = channel
         self._timeout_seconds = configured.preprocess_deadline_seconds + _GRACE_SECONDS
         self._fetch = fetch
         self._process = psutil.Process()
-        preprocessor = Preprocessor(task, self._fetch_blob, topics.max_features_bytes(configured))
+        preprocessor = Preprocessor(
+            task,
+            self._fetch_blob,
+            topics.max_features_bytes(configured),
+            max_claimed_bytes(configured, task),
+            takes_files,
+        )
         traces = tracing.get_tracing(configured, STAGE)
         self._preprocess = preprocessor if traces is None else TracedPreprocessor(preprocessor, traces)
 
@@ -134,7 +143,8 @@ def main() -> None:
     task = load_task(configured, name)
     limit_resources(configured)
     with suppress(ChannelClosed):
-        WorkerLoop(configured, task, reject_file_claims(get) if files else retry_forever(get), channel).serve()
+        fetch = reject_file_claims(get) if files else retry_forever(get)
+        WorkerLoop(configured, task, fetch, channel, takes_files=bool(files)).serve()
     sys.stdout.flush()
     os._exit(0)  # a thread of a task's library could keep the process alive
 

@@ -41,7 +41,7 @@ class ContentLoader:
                 value = self._fetch(row["data_uri"], self._limit)
             if self._content == "payload":
                 event = Event("", "", "", "", value or b"", content_type=row["r_content_type"])
-                value = extract_payload(event, self._fetch, self._max_payload)
+                value = extract_payload(event, self._fetch, self._max_payload, max(self._limit, self._max_payload))
         except Rejected as error:
             missing[error.code] += 1
             return None

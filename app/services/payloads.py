@@ -6,6 +6,7 @@ import mimetypes
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from sqlalchemy import Connection, select
 
@@ -14,7 +15,7 @@ from app.catalog.orm import PredictionRow
 from app.eventlog import lookup
 from app.events.cloudevents import JSON, ConsumedRecord, complete_event
 from app.events.ids import task_of
-from app.events.payload import extract_payload
+from app.events.payload import extract_payload, max_claimed_bytes
 from app.events.types import PredictionMade, PredictionRequested
 from app.settings import Settings
 from app.storage.blobs import BlobStore
@@ -32,6 +33,7 @@ _BEGINNINGS = {
     "image/webp": rb"RIFF....WEBP",
     "image/avif": rb"....ftypavi[fs]",
     "image/heic": rb"....ftyp(?:heic|heix|mif1)",
+    "image/jp2": rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51",
     "audio/flac": rb"fLaC",
     "audio/ogg": rb"OggS",
     "audio/wav": rb"RIFF....WAVE",
@@ -45,6 +47,7 @@ _BEGINNINGS = {
 _MEDIA_TYPES = {media_type: re.compile(beginning, re.DOTALL) for media_type, beginning in _BEGINNINGS.items()}
 INLINE_TYPES = {*_MEDIA_TYPES, JSON, "text/plain"}
 """Types that a browser may display: none of them can run code."""
+_UNKNOWN_TO_BROWSERS = {"image/tiff", "image/heic", "image/jp2", "audio/aiff", "audio/amr"}
 _UNSAFE_NAME_CHARACTER = re.compile(r"[^A-Za-z0-9_.-]")
 _MEDIA_TYPE_PATTERN = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,60}")
 
@@ -60,6 +63,14 @@ class Payload:
     content: bytes
     media_type: str
     name: str
+
+    @property
+    def display(self) -> Literal["image", "audio", "text", "none"]:
+        """How a browser can show it; `none` for a file that can only be downloaded."""
+        if self.media_type in _UNKNOWN_TO_BROWSERS:
+            return "none"
+        main_type = self.media_type.partition("/")[0]
+        return "image" if main_type == "image" else "audio" if main_type == "audio" else "text"
 
 
 class PayloadReader:
@@ -103,15 +114,15 @@ class PayloadReader:
             for record in records
         ]
         declared = next((event.content_type for event in events if event.content_type is not None), None)
-        limit, chunks = task.max_payload_bytes, dict[int, bytes]()
+        chunks, limits = dict[int, bytes](), (task.max_payload_bytes, max_claimed_bytes(self._settings, task))
         for event in events:
             number = event.extensions.get("sequence", "")
             if "session" in event.extensions and event.data and number.isdecimal():
-                chunks.setdefault(int(number), extract_payload(event, self._store.get, limit))
+                chunks.setdefault(int(number), extract_payload(event, self._store.get, *limits))
         content = (
             task.assemble([chunks[number] for number in sorted(chunks)])
             if "session" in events[0].extensions
-            else extract_payload(events[0], self._store.get, limit)
+            else extract_payload(events[0], self._store.get, *limits)
         )
         media_type = detect_media_type(content, declared)
         suffix = mimetypes.guess_extension(media_type) or ".bin"

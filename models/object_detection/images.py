@@ -1,4 +1,4 @@
-"""From the bytes of a PNG or JPEG file to the small square picture that the network sees, and back for boxes."""
+"""From the bytes of an image file to the small square picture that the network sees, and back for boxes."""
 
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -8,23 +8,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.base import Features
-from models.vision.files import check_pixels, opaque, read_upright
+from models.vision.files import Picture, read_upright
 
 SAMPLES = Path(__file__).parent / "samples"
 SIDE = 128
 """Of the square, pixels."""
-MAX_PIXELS = 16_000_000
-"""Of a file: what a phone's camera takes, and no more memory than that."""
 PADDING_GREY = 128  # grey beside the picture
+MIN_CONTRAST = 16
+"""Levels of a colour between the darkest and the lightest pixel of the square, below which a picture has no content."""
 
 
-def read_picture(payload: bytes) -> Image.Image:
-    """Return the file fully decoded, upright (EXIF orientation), in RGB, transparency on white. Raises `Rejected`."""
-    return opaque(read_upright(payload, _check_size)).convert("RGB")
-
-
-def _check_size(width: int, height: int) -> None:
-    check_pixels(width, height, MAX_PIXELS)
+def read_picture(payload: bytes) -> Picture:
+    """Return the file fully decoded, upright (EXIF orientation), opaque, in RGB. Raises `Rejected`."""
+    picture = read_upright(payload)
+    return picture._replace(image=picture.image.convert("RGB"))
 
 
 class Geometry(NamedTuple):
@@ -69,13 +66,26 @@ class Geometry(NamedTuple):
 
 def features_of(payload: bytes) -> Features:
     """Return a file's picture in a small square, `image`, and its place there, `geometry`. Raises `Rejected`."""
-    square, geometry = fitted_to_square(read_picture(payload))
+    picture = read_picture(payload)
+    square, geometry = fitted_to_square(picture.image, (picture.width, picture.height))
     return {"image": square, "geometry": geometry.array()}
 
 
-def fitted_to_square(picture: Image.Image) -> tuple[NDArray[np.uint8], Geometry]:
-    """Return the picture in the square, uint8 (128, 128, 3) with grey beside it, and where it lies there."""
-    geometry = Geometry.of(*picture.size)
+def has_content(features: Features) -> bool:
+    """Return whether anything can be told apart in the picture: a lens cap, for instance, shows nothing."""
+    left, top, right, bottom = features["geometry"][:4].tolist()
+    picture = features["image"][top:bottom, left:right]
+    return int(np.ptp(picture, axis=(0, 1)).max()) >= MIN_CONTRAST
+
+
+def fitted_to_square(
+    picture: Image.Image, full_size: tuple[int, int] | None = None
+) -> tuple[NDArray[np.uint8], Geometry]:
+    """Return the picture in the square, uint8 (128, 128, 3) with grey beside it, and where it lies there.
+
+    `full_size` is that of the picture that boxes are in, if it was reduced.
+    """
+    geometry = Geometry.of(*full_size or picture.size)
     size = (geometry.right - geometry.left, geometry.bottom - geometry.top)
     square = np.full((SIDE, SIDE, 3), PADDING_GREY, np.uint8)
     small = picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)

@@ -13,12 +13,14 @@ from models.base import Asked, Decoded, EvaluatedSample, Features, Rejected, Sam
 from models.nn.exploration import checked_share
 from models.object_detection.data.scenes import held_out_scenes
 from models.object_detection.decoding import MAX_BOXES, Candidates, candidates, confidence, doubt
-from models.object_detection.images import SAMPLES, Geometry, features_of
+from models.object_detection.images import SAMPLES, Geometry, features_of, has_content
 from models.object_detection.labels import LABELS
 from models.object_detection.metrics import figures
 from models.object_detection.policy import serve
 from models.object_detection.scoring import mean_average_precision
 
+_CONFIDENCE_WITHOUT_CONTENT = 0.1
+"""That there was nothing to see is seldom why a picture was sent."""
 _MAX_COORDINATE = 1e6  # pixels: beyond any picture
 HELD_OUT_SCENES, HELD_OUT_SEED = 300, 2_000
 _SHAPE = "a correction is {'boxes': [{'box': [x0, y0, x1, y1], 'label': '...'}]}"
@@ -39,6 +41,7 @@ class ObjectDetection(Task):
     preprocess_version: ClassVar[str] = "1"
     error_name: ClassVar[str] = "1 - AP"
     trainer: ClassVar[str | None] = "models.object_detection.train:train"
+    max_payload_bytes: ClassVar[int] = 8 * 1024 * 1024
 
     def __init__(self, explore: float = 0.0) -> None:
         """Draw the boxes of the share `explore` of the traffic (see `policy.py`), to learn from rewards.
@@ -59,7 +62,8 @@ class ObjectDetection(Task):
         """Return the objects of each picture, best first, at most 50; or drawn ones, with the exact propensity.
 
         A box's score is the calibrated probability that it is right; the confidence the one that all boxes are right
-        and none is missing (`models.object_detection.scoring.all_right`).
+        and none is missing (`models.object_detection.scoring.all_right`). A picture without content (no contrast) is
+        left to a reviewer.
         """
         found = candidates(outputs["scores"], outputs["distances"])
         return [self._decoded(*scene) for scene in zip(found, asked, outputs["certainty"], strict=True)]
@@ -67,7 +71,9 @@ class ObjectDetection(Task):
     def _decoded(self, found: Candidates, event: Asked, certainty: NDArray[Any]) -> Decoded:
         placed = found.placed(Geometry.from_array(event.features["geometry"]))
         choices, propensity = serve(placed, self.explore, event.rng() if self.explore else None)
-        return Decoded(_output(placed, choices), confidence(doubt(placed, choices), certainty), propensity)
+        sure = confidence(doubt(placed, choices), certainty)
+        sure = sure if has_content(event.features) else min(sure, _CONFIDENCE_WITHOUT_CONTENT)
+        return Decoded(_output(placed, choices), sure, propensity)
 
     def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
         """Return `{"boxes": [{"box": [x0, y0, x1, y1], "label": ...}]}`, in the order given. Raises `Rejected`.

@@ -1,4 +1,4 @@
-"""From the bytes of a PNG or JPEG file to the small image of a line that the network reads.
+"""From the bytes of an image file to the small image of a line that the network reads.
 
 The network sees ink on an empty ground (255 is full ink, 0 is paper), cropped to the ink and 24 pixels high, whatever
 the file's size, colours, margins and polarity. All heavy steps are single calls into Pillow: this runs for each event.
@@ -8,15 +8,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from models.base import Rejected
-from models.vision.files import check_pixels, opaque, read_upright
+from models.vision.files import read_upright
 
 HEIGHT = 24
 MIN_WIDTH, MAX_WIDTH = 8, 1024
-MAX_PIXELS = 8_000_000
-MAX_WIDTH_PER_HEIGHT = 40.0
+MAX_WIDTH_PER_HEIGHT = 100.0
 MAX_HEIGHT_PER_WIDTH = 12.0
 
 MIN_CONTRAST = 20
@@ -29,23 +28,39 @@ _MARGIN = 0.06  # of the ink's height, left around it
 
 def read_image(payload: bytes) -> Image.Image:
     """Return the file fully decoded, upright and in grey (mode L). Raises `Rejected`."""
-    return _grey(opaque(read_upright(payload, _check_size)))
-
-
-def _check_size(width: int, height: int) -> None:
-    check_pixels(width, height, MAX_PIXELS)
+    image, width, height = read_upright(payload)
     if width > MAX_WIDTH_PER_HEIGHT * height or height > MAX_HEIGHT_PER_WIDTH * width:
         raise Rejected(
             "not_a_line",
             f"{width} x {height} pixels is not a line of text: it is at most {MAX_WIDTH_PER_HEIGHT:g} times as wide as "
             f"high and {MAX_HEIGHT_PER_WIDTH:g} times as high as wide",
         )
+    return _grey(image)
 
 
 def _grey(image: Image.Image) -> Image.Image:
-    if image.mode == "L":
-        return image
-    return image.convert("RGB").convert("L") if image.mode == "CMYK" else image.convert("L")
+    """Return the luminance, or the colour that shows more if that shows little: red on green of equal luminance."""
+    if image.mode in ("1", "L"):
+        return image.convert("L")
+    colours = image if image.mode == "P" else image.convert("RGB")
+    grey = colours.convert("L") if image.mode in ("P", "CMYK") else image.convert("L")
+    contrast = _contrast(grey)
+    if contrast >= 2 * MIN_CONTRAST:
+        return grey
+    strongest = max(colours.convert("RGB").split(), key=_contrast)
+    return strongest if _contrast(strongest) >= 2 * max(contrast, MIN_CONTRAST) else grey
+
+
+def _contrast(grey: Image.Image) -> int:
+    dark, light = _extremes(np.asarray(grey.histogram(), dtype=np.int64))
+    return light - dark
+
+
+def _extremes(counts: NDArray[np.int64]) -> tuple[int, int]:
+    """Return the darkest and the lightest level of a histogram, without the few pixels that are specks and noise."""
+    total = counts.cumsum()
+    share = total[-1] * _FAINTEST_SHARE
+    return int(np.searchsorted(total, share)), int(np.searchsorted(total, total[-1] - share))
 
 
 def normalise(grey: Image.Image) -> NDArray[np.uint8]:
@@ -53,11 +68,16 @@ def normalise(grey: Image.Image) -> NDArray[np.uint8]:
     curve = _ink_curve(grey)
     if curve is None:
         return np.zeros((HEIGHT, MIN_WIDTH), np.uint8)
-    ink = grey.point(curve)
+    ink = _with_flat_margins(grey.point(curve))
     left, top, right, bottom = _ink_box(ink)
     width = min(MAX_WIDTH, max(MIN_WIDTH, round((right - left) * HEIGHT / (bottom - top))))
     line = ink.resize((width, HEIGHT), Image.Resampling.BILINEAR, box=(left, top, right, bottom))
     return np.asarray(line)
+
+
+def has_content(ink: NDArray[np.uint8]) -> bool:
+    """Return whether there is any ink in what `normalise` returned."""
+    return bool(ink.any())
 
 
 def _ink_curve(grey: Image.Image) -> list[int] | None:
@@ -66,9 +86,7 @@ def _ink_curve(grey: Image.Image) -> list[int] | None:
     Paper is what most of the image's border shows: so light ink on a dark ground is read as well.
     """
     counts: NDArray[np.int64] = np.asarray(grey.histogram(), dtype=np.int64)
-    total = counts.cumsum()
-    share = total[-1] * _FAINTEST_SHARE
-    dark, light = int(np.searchsorted(total, share)), int(np.searchsorted(total, total[-1] - share))
+    dark, light = _extremes(counts)
     if light - dark < MIN_CONTRAST:
         return None
     middle = (dark + light) // 2
@@ -83,6 +101,12 @@ def _ink_curve(grey: Image.Image) -> list[int] | None:
     ink = (paper - levels if on_light else levels - paper) * (255.0 / max(1, strongest))
     curve: list[int] = np.clip(ink + 0.5, 0, 255).astype(np.uint8).tolist()
     return curve
+
+
+def _with_flat_margins(ink: Image.Image) -> Image.Image:
+    """Return the ink with empty rows above and below, if a long line is cropped so tightly that it is too flat."""
+    rows = -(-(ink.width * HEIGHT // MAX_WIDTH - ink.height) // 2)
+    return ImageOps.expand(ink, (0, rows)) if rows > 0 else ink
 
 
 def _ink_box(ink: Image.Image) -> tuple[float, float, float, float]:

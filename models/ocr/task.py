@@ -1,6 +1,7 @@
 """The `ocr` task: from an image of a line to its text. Needs only numpy, Pillow and rapidfuzz."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,13 +12,15 @@ from models.base import Asked, Decoded, EvaluatedSample, Features, Rejected, Sam
 from models.nn.ctc_policy import serve
 from models.nn.exploration import checked_share
 from models.ocr.data import lines
-from models.ocr.images import MAX_WIDTH, normalise, read_image
+from models.ocr.images import MAX_WIDTH, has_content, normalise, read_image
 from models.ocr.metrics import DIGITS, PRINTED, Read, figures
 from models.ocr.symbols import decode, unknown_symbols
 
 WIDTHS = (64, 96, 128, 192, 256, 384, 512, 768, MAX_WIDTH)
 """What lines are padded to: finer steps would waste less computing, coarser ones make fuller batches."""
 MAX_TEXT = 200
+_CONFIDENCE_WITHOUT_CONTENT = 0.1
+"""That there was nothing to read is seldom why a picture was sent."""
 
 
 class Ocr(Task):
@@ -32,6 +35,7 @@ class Ocr(Task):
     preprocess_version: ClassVar[str] = "1"
     error_name: ClassVar[str] = "CER"
     trainer: ClassVar[str | None] = "models.ocr.train:train"
+    max_payload_bytes: ClassVar[int] = 8 * 1024 * 1024
 
     def __init__(self, explore: float = 0.0) -> None:
         """Draw the text of the share `explore` of the traffic from the network's distribution, to learn from rewards.
@@ -53,11 +57,15 @@ class Ocr(Task):
     def decode(self, outputs: Mapping[str, NDArray[Any]], asked: Sequence[Asked]) -> list[Decoded]:
         """Return the text of each line's best path, or one that is drawn; with the probability that all of it is right.
 
-        That is calibrated for the best path. The propensity is exact, see `models.nn.ctc_policy.serve`.
+        That is calibrated for the best path. The propensity is exact, see `models.nn.ctc_policy.serve`. A picture
+        without content (no contrast) is left to a reviewer.
         """
         rngs = [one.rng() for one in asked] if self.explore else []
         served = serve(outputs["log_probs"], outputs["length"], self.explore, rngs)
-        return [Decoded({"text": decode(one.labels)}, one.probability, one.propensity) for one in served]
+        return [
+            Decoded({"text": decode(line.labels)}, _confidence(line.probability, event), line.propensity)
+            for line, event in zip_longest(served, asked)
+        ]
 
     def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
         """Return `{"text": ...}` of known symbols, without space at its ends. Raises `Rejected`."""
@@ -111,3 +119,9 @@ class Ocr(Task):
             line = Read(one.decoded.output["text"], one.decoded.confidence, one.sample.correction["text"])
             read.setdefault(one.sample.group, []).append(line)
         return figures(read)
+
+
+def _confidence(probability: float, event: Asked | None) -> float:
+    """Return the confidence in a line; of lines to calibrate on there are no events."""
+    seen = event is None or has_content(event.features["image"])
+    return probability if seen else min(probability, _CONFIDENCE_WITHOUT_CONTENT)

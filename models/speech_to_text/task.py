@@ -54,7 +54,7 @@ class SpeechToText(Task):
         return joined(chunks)
 
     def preprocess(self, payload: bytes) -> Features:
-        """Return the spectrogram of an audio file of any usual format. Raises `Rejected`."""
+        """Return the spectrogram of an audio file of any format that libsndfile or FFmpeg reads. Raises `Rejected`."""
         mels = log_mel(read_audio(payload))
         return {"mels": mels, "width": np.array(mels.shape[1], np.int32)}
 

@@ -1,125 +1,136 @@
-"""Checks of an image file before any of it is decoded.
+"""Checks of an image file before it is opened, by its format.
 
-A PNG of a few kilobytes can hold billions of pixels, and a progressive JPEG a hundred thousand scans over them, so both
-are counted first. Sources: the PNG specification (W3C, third edition, sections 5 and 11), ITU-T T.81 (JPEG) annex B.
+A PNG of a few kilobytes can hold billions of pixels, and other files as much work in other parts. Pixels are counted
+when the file is open and before they are decoded (`models.vision.files`), the other parts here. Sources: the PNG
+specification (W3C, third edition, sections 5 and 11), GIF89a, ITU-T T.800 (JPEG 2000) annex A, ISO/IEC 14496-12.
 """
 
-import re
 import struct
-from collections.abc import Iterator
+import zlib
 
-from models.base import Rejected
+from models.vision.jpeg import END_MARKER, check_jpeg
+from models.vision.refusals import broken, too_complex, truncated
+from models.vision.tiff import check_tiff, lacks_bytes
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-JPEG_SIGNATURE = b"\xff\xd8\xff"
-
-MAX_SCANS = 64
-"""Of a JPEG. Each costs the time of a whole picture, whatever its size in the file; encoders write at most 20."""
-MAX_SEGMENTS = 1_000
-"""Of a JPEG, beside its scans."""
 MAX_CHUNKS = 20_000
-"""Of a PNG: a file of 4 MiB has 8,192 if its pixels come in pieces of 500 bytes."""
+"""Of a PNG: a file of 8 MiB has 16,384 if its pixels come in pieces of 500 bytes."""
 MAX_COMPRESSED = 64
 """Chunks of a PNG whose text or profile is compressed: each becomes up to a megabyte."""
-MAX_EXIF = 64 * 1024
-"""Bytes of EXIF: as much as one segment of a JPEG holds. Its tags may all point at the same bytes."""
+MAX_GIF_BLOCKS = 4_096
+"""Before the first picture of a GIF, each of 255 bytes: comments and profiles."""
+MAX_LAYERS, MAX_TILES = 64, 4_096
+"""Of a JPEG 2000 file: each layer is decoded for each part of each tile."""
 
+_PNG_START = 8
 _PNG_COMPRESSED = {b"iCCP", b"zTXt", b"iTXt"}
-_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0..15 without DHT, JPG and DAC
-_JPEG_ARITHMETIC = {0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
-_JPEG_BARE = frozenset(range(0xD0, 0xD8)) | {0x01}  # markers without a length
-_JPEG_SCAN, _JPEG_END, _JPEG_APP1 = 0xDA, 0xD9, 0xE1
-_JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
-"""What ends the data of a scan: neither a stuffed byte, a fill byte nor a restart."""
+_PNG_ANCILLARY = 0x20  # in the first letter of a chunk's name
+_ISO_MEDIA = ("AVIF", "HEIF")
 
 
-def image_size(payload: bytes) -> tuple[int, int]:
-    """Return width and height in pixels that a complete PNG or JPEG file declares.
+def check_file(payload: bytes, name: str) -> bytes:
+    """Return the bytes of the picture in a file of this format, without what could do harm.
 
-    Raises `Rejected`: `empty`, `not_an_image` (neither PNG nor JPEG), `truncated`, `broken`.
+    Raises `Rejected`: `truncated`, `broken`, `too_complex`, `unsupported`.
     """
-    if not payload:
-        raise Rejected("empty", "the value is empty: send the bytes of a PNG or JPEG file")
-    if payload.startswith(PNG_SIGNATURE):
-        return _png_size(payload)
-    if payload.startswith(JPEG_SIGNATURE):
-        return _jpeg_size(payload)
-    if len(payload) < len(PNG_SIGNATURE) and (PNG_SIGNATURE.startswith(payload) or JPEG_SIGNATURE.startswith(payload)):
-        raise _truncated()
-    raise Rejected("not_an_image", f"neither a PNG nor a JPEG file: it starts with {payload[:8]!r}")
+    match name:
+        case "JPEG":
+            return check_jpeg(payload)
+        case "TIFF":
+            return check_tiff(payload)
+        case "PNG":
+            return _check_png(payload)
+        case "GIF":
+            _check_gif(payload)
+        case "JPEG2000":
+            _check_jpeg_2000(payload)
+    return payload
 
 
-def _truncated() -> Rejected:
-    return Rejected("truncated", "the image file ends too early: send all of its bytes")
+def significant_bits(payload: bytes) -> int:
+    """Return the significant bits per sample that a PNG declares (sBIT), 0 if it doesn't."""
+    at = payload.find(b"sBIT", 0, payload.find(b"IDAT"))
+    return 0 if at < 4 else max(payload[at + 4 : at + 4 + min(payload[at - 1], 3)], default=0)
 
 
-def _broken(what: str) -> Rejected:
-    return Rejected("broken", f"the image file is damaged: {what}")
+def is_cut(payload: bytes, name: str) -> bool:
+    """Return whether a file of this format lacks bytes at its end, by the length that it declares."""
+    if name == "WEBP":
+        return int.from_bytes(payload[4:8], "little") + 8 > len(payload)
+    if name == "JPEG2000":
+        return not payload.endswith(END_MARKER)
+    if name == "BMP":
+        return int.from_bytes(payload[2:6], "little") > len(payload)
+    if name == "TIFF":
+        return lacks_bytes(payload)
+    at = 0
+    while name in _ISO_MEDIA and 0 <= at < len(payload):
+        size = int.from_bytes(payload[at : at + 4], "big")
+        size = int.from_bytes(payload[at + 8 : at + 16], "big") if size == 1 else size
+        at = len(payload) if size == 0 else at + max(8, size)
+    return at > len(payload)
 
 
-def _png_size(payload: bytes) -> tuple[int, int]:
-    """Walk the chunks up to IEND, so that a file cut anywhere is found."""
-    at = len(PNG_SIGNATURE)
-    size = None
-    chunks = compressed = 0
-    while at + 12 <= len(payload):
+def _check_png(payload: bytes) -> bytes:
+    """Walk the chunks, and leave out damaged ones that the pixels don't need, such as EXIF.
+
+    A cut file is refused here only if its pixels haven't begun.
+    """
+    at, chunks, compressed, pixels = _PNG_START, 0, 0, False
+    damaged = []
+    while at + 8 <= len(payload):
         length, kind = struct.unpack_from(">I4s", payload, at)
-        if size is None:
-            if kind != b"IHDR" or length != 13:
-                raise _broken("its first chunk is not a header")
-            if at + 16 > len(payload):
-                break
-            size = struct.unpack_from(">II", payload, at + 8)
+        if not chunks and (kind != b"IHDR" or length != 13):
+            raise broken("its first chunk is not a header")
         chunks += 1
         compressed += kind in _PNG_COMPRESSED
+        pixels = pixels or kind == b"IDAT"
         if chunks > MAX_CHUNKS or compressed > MAX_COMPRESSED:
-            raise _too_complex(f"more than {MAX_CHUNKS:,} chunks, or {MAX_COMPRESSED} of compressed text or profiles")
-        at += 12 + length
-        if kind == b"IEND" and at <= len(payload):
-            return size
-    raise _truncated()
+            raise too_complex(f"more than {MAX_CHUNKS:,} chunks, or {MAX_COMPRESSED} of compressed text or profiles")
+        end = at + 12 + length
+        checksum = zlib.crc32(payload[at + 4 : end - 4]) if kind[0] & _PNG_ANCILLARY else None
+        if checksum is not None and int.from_bytes(payload[end - 4 : end], "big") != checksum:
+            damaged.append((at, end))
+        at = end
+        if kind == b"IEND":
+            break
+    if not pixels:
+        raise truncated()
+    for begin, end in reversed(damaged):
+        payload = payload[:begin] + payload[end:]
+    return payload
 
 
-def _jpeg_size(payload: bytes) -> tuple[int, int]:
-    """Walk the segments and scans up to the end marker; what follows it is not part of the picture."""
-    size = None
-    scans = exif = 0
-    for segments, (marker, at, length) in enumerate(_jpeg_segments(payload), 1):
-        if size is None and marker in (_JPEG_END, _JPEG_SCAN):
-            raise _broken("it has no frame header")
-        if size is not None and marker == _JPEG_END:
-            return size
-        if marker in _JPEG_ARITHMETIC:
-            raise Rejected("unsupported", "the JPEG file is arithmetic coded: save it with Huffman coding")
-        if marker in _JPEG_FRAMES and size is None and at + 9 <= len(payload):
-            height, width = struct.unpack_from(">HH", payload, at + 5)
-            size = width, height
-        scans += marker == _JPEG_SCAN
-        exif += length if marker == _JPEG_APP1 and payload[at + 4 : at + 8] == b"Exif" else 0
-        if scans > MAX_SCANS or segments - scans > MAX_SEGMENTS:
-            raise _too_complex(f"more than {MAX_SCANS} scans, or {MAX_SEGMENTS:,} other segments")
-        if exif > MAX_EXIF:
-            raise _too_complex(f"{exif:,} bytes of EXIF; at most {MAX_EXIF:,} are read")
-    raise _truncated()
-
-
-def _jpeg_segments(payload: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield each segment's marker, place and length: the frame's, each scan's, and the end's."""
-    at = 2
-    while at + 2 <= len(payload):
-        marker = payload[at + 1]
-        if payload[at] != 0xFF:
-            raise _broken("a marker is missing")
-        if marker == 0xFF or marker in _JPEG_BARE:
-            at += 1 if marker == 0xFF else 2  # a fill byte
+def _check_gif(payload: bytes) -> None:
+    """Walk the blocks up to the first picture."""
+    if len(payload) < 13:
+        raise truncated()
+    at = 13 + (3 << (payload[10] & 7) + 1 if payload[10] & 0x80 else 0)
+    for _ in range(MAX_GIF_BLOCKS):
+        if at + 1 >= len(payload):
+            raise truncated()
+        if payload[at] == ord(","):
+            return
+        if payload[at] != ord("!"):
+            at += 1
             continue
-        length = int.from_bytes(payload[at + 2 : at + 4], "big")
-        yield marker, at, length
-        at += 2 + length
-        if marker == _JPEG_SCAN:
-            found = _JPEG_MARKER.search(payload, at)
-            at = found.start() if found else len(payload)
+        at += 2
+        for _ in range(MAX_GIF_BLOCKS):
+            if at >= len(payload) or payload[at] == 0:
+                break
+            at += 1 + payload[at]
+        else:
+            raise too_complex(f"more than {MAX_GIF_BLOCKS:,} blocks of comments or profiles")
+        at += 1
+    raise too_complex(f"more than {MAX_GIF_BLOCKS:,} blocks before its picture")
 
 
-def _too_complex(what: str) -> Rejected:
-    return Rejected("too_complex", f"reading the image file would take too long: {what}. Save it again")
+def _check_jpeg_2000(payload: bytes) -> None:
+    at = payload.find(b"\xff\x4f\xff\x51")
+    if at < 0 or at + 42 > len(payload):
+        raise truncated()
+    width, height, *_, across, down, left, top = struct.unpack_from(">8I", payload, at + 8)
+    tiles = -(-(width - left) // max(1, across)) * -(-(height - top) // max(1, down))
+    coding = payload.find(b"\xff\x52", at, payload.find(b"\xff\x90", at))
+    layers = int.from_bytes(payload[coding + 6 : coding + 8], "big") if coding >= 0 else 1
+    if layers > MAX_LAYERS or tiles > MAX_TILES:
+        raise too_complex(f"{layers:,} layers of {tiles:,} tiles; at most {MAX_LAYERS} and {MAX_TILES:,} are read")

@@ -1,8 +1,7 @@
 """Attacks by a page of another origin, in a real browser on the platform's machine, on all of its ports."""
 
-import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,12 @@ from app.embedded.api_readiness import api_url
 from app.events import topics
 from app.events.base import ModelRef
 from app.inference.mlserver.client import InferenceClient
-from app.kafka import reader
 from app.settings import Settings
 from app.system import secret_file
-from tests.support.platform import platform_settings, read_pids, run_processes, wait_until_alive
+from tests.support.kafka_clients import OutgoingRecord, open_topic_reader, publish
+from tests.support.platform import read_pids
+from tests.support.stack import Stack
 
-PARTS = ("kafka", "preprocess", "mlserver", "api", "prometheus", "alertmanager")
 SILENCE = (
     '{"matchers": [{"name": "a", "value": "b", "isRegex": false}], "startsAt": "2026-01-01T00:00:00Z", '
     '"endsAt": "2099-01-01T00:00:00Z", "createdBy": "x", "comment": "x"}'
@@ -57,29 +56,19 @@ REQUESTS = [
 ATTACK = """async ([urls, requests]) => {
     const read = [];
     const bounded = (url, options) => fetch(url, {...options, signal: AbortSignal.timeout(3000)});
-    for (const url of urls) for (const [method, path, body] of requests) {
+    const attack = async (url, [method, path, body]) => {
         const sent = method === "POST" ? {method, body} : {method};
         await bounded(url + path, {...sent, mode: "no-cors"}).catch(() => 0);
         for (const headers of [{}, {"Content-Type": "application/json"}])
             await bounded(url + path, {...sent, headers}).then((answer) => {
                 if (answer.ok) read.push(`${method} ${url}${path}`);
             }).catch(() => 0);
-    }
+    };
+    await Promise.all(urls.map(async (url) => {
+        for (const request of requests) await attack(url, request);
+    }));
     return read;
 }"""
-
-
-@pytest.fixture(scope="module")
-async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Settings]:
-    """All processes that listen, Prometheus and Alertmanager included, without any keys."""
-    config = platform_settings(
-        tmp_path_factory.mktemp("foreign"), tasks={"letters": "tests.support.tasks:Letters"}, scrape_seconds=1
-    )
-    async with run_processes(config, only=PARTS):
-        await wait_until_alive(config)
-        async with asyncio.timeout(120), InferenceClient(config) as client:
-            await client.wait(ModelRef(name="letters", version="2"))
-        yield config
 
 
 @pytest.fixture
@@ -124,12 +113,10 @@ async def alertmanager_state(config: Settings) -> Any:
 
 async def platform_state(config: Settings) -> dict[str, Any]:
     """Return everything that the attack tries to change."""
-    ranges = await reader.fetch_offset_ranges(config, [topics.LIFECYCLE, topics.feedback("letters")])
     async with InferenceClient(config) as client:
         served = [await client.serves(ModelRef(name="letters", version=version)) for version in "12"]
     blobs = [path for path in (config.home / "blobs").rglob("*") if path.is_file() and "events" not in path.parts]
     return {
-        "ends": {partition: offsets.end for partition, offsets in ranges.items()},
         "served": served,
         "pids": read_pids(config),
         "blobs": blobs,
@@ -138,27 +125,33 @@ async def platform_state(config: Settings) -> dict[str, Any]:
 
 
 async def test_a_page_of_another_origin_reads_and_changes_nothing(
-    browser: Browser, platform: Settings, foreign_page: str
+    browser: Browser, stack: Stack, foreign_page: str
 ) -> None:
-    before = await platform_state(platform)
-    ports = listening_ports(platform)
+    settings = stack.settings
+    before = await platform_state(settings)
+    assert any(before["served"])
+    ports = listening_ports(settings)
     assert {
-        platform.mlserver_http_port,
-        platform.api_port,
-        platform.prometheus_port,
-        platform.alertmanager_port,
+        settings.mlserver_http_port,
+        settings.api_port,
+        settings.prometheus_port,
+        settings.alertmanager_port,
     } < ports
     urls = [f"http://127.0.0.1:{port}" for port in sorted(ports)]
     page = await (await browser.new_context()).new_page()
     await page.goto(foreign_page)
-    assert await page.evaluate(ATTACK, [urls, REQUESTS]) == []
-    assert await platform_state(platform) == before
+    async with open_topic_reader(settings, topics.LIFECYCLE, topics.feedback("letters")) as changes:
+        assert await page.evaluate(ATTACK, [urls, REQUESTS]) == []
+        await publish(settings, topics.feedback("letters"), [OutgoingRecord(b"the end")])
+        written = await changes.read_until(lambda records: any(record.value == b"the end" for record in records))
+    assert not [record for record in written if b"evil" in (record.value or b"")]
+    assert await platform_state(settings) == before
 
 
-def test_other_users_can_not_read_the_files_with_alertmanagers_password(platform: Settings) -> None:
-    directory = platform.home / "alertmanager"
+def test_other_users_can_not_read_the_files_with_alertmanagers_password(stack: Stack) -> None:
+    directory = stack.settings.home / "alertmanager"
     assert yaml.safe_load((directory / "web.yml").read_text())["basic_auth_users"]["hindsight"].startswith("$2b$")
-    for path in (directory / "web.yml", platform.home / "alertmanager.password"):
+    for path in (directory / "web.yml", stack.settings.home / "alertmanager.password"):
         assert path.stat().st_mode & 0o077 == 0
 
 
@@ -166,9 +159,9 @@ def test_other_users_can_not_read_the_files_with_alertmanagers_password(platform
     ("path", "selector"), [("/docs", ".opblock"), ("/redoc", "[data-section-id]"), ("/models", "main")]
 )
 async def test_our_own_pages_use_no_other_host_and_respect_their_policy(
-    browser: Browser, platform: Settings, path: str, selector: str
+    browser: Browser, stack: Stack, path: str, selector: str
 ) -> None:
-    url = api_url(platform)
+    url = api_url(stack.settings)
     page = await (await browser.new_context()).new_page()
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))

@@ -25,8 +25,8 @@ from tests.support.stack import Stack
 REQUESTS, PREDICTIONS = topics.requests("ocr"), topics.predictions("ocr")
 
 
-def make_bomb(side: int = 7072) -> bytes:
-    """Return a small PNG file of 50 grey megapixels, all zero."""
+def make_bomb(side: int = 10_000) -> bytes:
+    """Return a small PNG file of 100 grey megapixels, all zero."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -47,14 +47,13 @@ async def test_bad_payloads_are_dead_letters_with_their_reason_and_their_neighbo
     bad: dict[str, tuple[OutgoingRecord, str]] = {
         "a text file": (OutgoingRecord(b"Dear Sir or Madam,\n", b"k1", [("x-mine", b"1")]), "not_an_image"),
         "a truncated PNG": (OutgoingRecord(good[0][: len(good[0]) // 2], b"k2"), "truncated"),
-        "a 50-megapixel bomb": (OutgoingRecord(make_bomb(), b"k3"), "too_many_pixels"),
+        "a 100-megapixel bomb": (OutgoingRecord(make_bomb(), b"k3"), "too_many_pixels"),
         "an empty value": (OutgoingRecord(b"", b"k4"), "empty"),
         "no value": (OutgoingRecord(None, b"k5"), "empty"),
         "garbage headers": (
             OutgoingRecord(good[1], b"k6", [("ce_id", b"\xff\xfe\x00"), ("ce_source", b"me")]),
             "bad_headers",
         ),
-        "a file above the task's limit": (OutgoingRecord(bytes(5 * MiB), b"k7"), "too_large"),
         "a claim to nothing": (OutgoingRecord(b'{"uri": "blob://sha256/%s"}' % (b"0" * 64), b"k8"), "blob_missing"),
     }
     records = [OutgoingRecord(payload) for payload in good[:10]]
@@ -113,7 +112,7 @@ BAD_PAYLOADS: dict[str, dict[str, tuple[bytes, str]]] = {
     },
     "object_detection": {
         "a text file": (b"Dear Sir or Madam,\n", "not_an_image"),
-        "a 50-megapixel bomb": (make_bomb(), "too_many_pixels"),
+        "a 100-megapixel bomb": (make_bomb(), "too_many_pixels"),
         "half of a file": (make_payloads(1, seed=6)[0].payload[:300], "truncated"),
     },
     "decision": {

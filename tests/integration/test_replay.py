@@ -225,7 +225,7 @@ async def test_history_is_republished_unchanged_and_marked(stack: Stack, tmp_pat
     ("arguments", "message"),
     [
         (["--as-of", "2999-01-01"], "is in the future"),
-        (["--from", "yesterday"], "is not a valid time"),
+        (["--from", "some day"], "is not a valid time"),
         (["--where", "colour = 'red'"], "is not a valid condition"),
         (["--content", "pictures"], "is not known"),
     ],

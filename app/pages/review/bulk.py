@@ -41,9 +41,9 @@ class BulkReview:
 
     def _add_item(self, item: ReviewItem) -> None:
         with Node("li"), Node("label", style="stack-tight"):
-            if item.payload is not None and item.payload.media_type.startswith("image/"):
+            if item.payload is not None and item.payload.display == "image":
                 Node("img", src=payload_url(item), alt="")
-            elif item.payload is not None and item.payload.media_type.startswith("audio/"):
+            elif item.payload is not None and item.payload.display == "audio":
                 AudioPlayer(payload_url(item))
             with Node("span", style="bar"):
                 checkbox = Node("input", type_="checkbox", checked=True)

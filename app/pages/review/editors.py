@@ -55,12 +55,16 @@ def render_item(item: ReviewItem, labels: Sequence[str], editor: str | None = No
         return task_editor
     if item.payload is None:
         Prose("p", item.payload_error, "note bad")
-    elif isinstance(output.get("boxes"), list) and item.payload.media_type.startswith("image/"):
+    elif isinstance(output.get("boxes"), list) and item.payload.display == "image":
         return _BoxesEditor(item, labels)
-    elif item.payload.media_type.startswith("image/"):
+    elif item.payload.display == "image":
         Node("img", style="payload", src=payload_url(item), alt="Image of the request")
-    elif item.payload.media_type.startswith("audio/"):
+    elif item.payload.display == "audio":
         AudioPlayer(payload_url(item))
+    elif item.payload.display == "none":
+        with Node("p", style="note"):
+            Node("span", f"Browsers can't show {item.payload.media_type}. ")
+            Node("a", "Download it", href=payload_url(item), download=item.payload.name)
     elif not isinstance(output.get("action"), str):
         Node("pre", _preview_text(item.payload.content), "payload")
     if isinstance(output.get("text"), str):

@@ -83,7 +83,7 @@ async def test_all_requests_of_a_task_share_one_reader(
         consumers.append(AIOKafkaConsumer(**options))
         return consumers[-1]
 
-    monkeypatch.setattr("app.client.client.AIOKafkaConsumer", create_consumer)
+    monkeypatch.setattr("app.client.answers.AIOKafkaConsumer", create_consumer)
     async with run_fake_inference(platform, echo_output):
         await asyncio.gather(*(client.predict(TASK, b"abc") for _ in range(5)))
         await client.predict(TASK, b"abc")

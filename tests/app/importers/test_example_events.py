@@ -29,7 +29,7 @@ SERVED = replace(
 
 @pytest.fixture
 def builder(tmp_path: Path) -> EventBuilder:
-    return EventBuilder(Settings(home=tmp_path), Letters(), "file:///data/labels.csv", "import:ada")
+    return EventBuilder(Settings(home=tmp_path, max_blob_bytes=1), Letters(), "file:///data/labels.csv", "import:ada")
 
 
 def build(builder: EventBuilder, example: Example) -> ExampleEvents:

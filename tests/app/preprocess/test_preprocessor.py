@@ -35,6 +35,17 @@ def fetch(uri: str, limit: int) -> bytes:
     return BLOBS[uri]
 
 
+def test_a_claim_check_may_name_more_than_a_value_holds() -> None:
+    claim, value = b'{"uri": "blob://large"}', b"x" * 101
+    with_claims = Preprocessor(SmallLetters(), fetch, 100_000, max_claimed_bytes=101)
+    assert payload_of(with_claims(ORIGIN, None, claim, ())) == value
+    code, reason = rejection_of(with_claims(ORIGIN, None, value, ()))
+    assert code == "too_large"
+    assert "send its claim check" in reason
+    files = Preprocessor(SmallLetters(), fetch, 100_000, max_claimed_bytes=101, takes_files=True)
+    assert payload_of(files(ORIGIN, None, value, ())) == value
+
+
 def preprocess(
     value: bytes | None, headers: Headers = (), task: Letters | None = None, key: bytes | None = b"key", **more: Any
 ) -> PreprocessResult:

@@ -41,8 +41,15 @@ def outputs(batch: int) -> dict[str, Any]:
 
 
 def asked(width: int, height: int, name: str = "a") -> Asked:
-    features: Features = {"image": np.zeros((128, 128, 3), np.uint8), "geometry": Geometry.of(width, height).array()}
-    return Asked(name, features)
+    rows = np.broadcast_to(np.arange(128, dtype=np.uint8)[:, None, None], (128, 128, 3))
+    return Asked(name, {"image": rows, "geometry": Geometry.of(width, height).array()})
+
+
+def test_nothing_in_a_picture_without_content_is_said_with_little_confidence() -> None:
+    features: Features = {"image": np.zeros((128, 128, 3), np.uint8), "geometry": Geometry.of(300, 200).array()}
+    (unsure,) = TASK.decode(outputs(1), [Asked("a", features)])
+    (sure,) = TASK.decode(outputs(1), [asked(300, 200)])
+    assert unsure.confidence <= 0.1 < sure.confidence
 
 
 @given(

@@ -57,12 +57,18 @@ def test_decode_reads_what_the_outputs_say_and_no_padding(text: str) -> None:
 @given(explore=st.floats(0.0, 1.0), text=texts)
 def test_explored_or_not_the_confidence_is_that_of_the_served_text(explore: float, text: str) -> None:
     outputs = outputs_saying(text, 0.6)
-    (served,) = Ocr(explore).decode(outputs, [Asked("ocr:1", {})])
+    (served,) = Ocr(explore).decode(outputs, [Asked("ocr:1", {"image": np.ones((24, 8), np.uint8)})])
     labels = [encode(served.output["text"])]
     (probability,) = label_probabilities(outputs["log_probs"], outputs["length"], labels)
     assert served.confidence == pytest.approx(probability)
     best = served.output["text"] == text
     assert served.propensity == pytest.approx((1 - explore) * best + explore * probability)
+
+
+def test_nothing_in_a_picture_without_content_is_said_with_little_confidence() -> None:
+    blank, lines = (Asked("ocr:1", {"image": np.full((24, 8), level, np.uint8)}) for level in (0, 200))
+    (unsure,), (sure,) = (TASK.decode(outputs_saying("Room 12"), [event]) for event in (blank, lines))
+    assert unsure.confidence <= 0.1 < sure.confidence
 
 
 def test_an_exploration_that_is_no_share_is_refused() -> None:

@@ -31,6 +31,16 @@ def test_a_small_payload_is_part_of_the_page_and_a_large_one_has_a_url() -> None
     assert payload_url(item({}, bytes(2**20 + 1), "image/png")) == "/v1/predictions/ocr%3A1/payload"
 
 
+@pytest.mark.parametrize(
+    ("media_type", "tags"),
+    [("image/png", {"img"}), ("image/tiff", {"a"}), ("audio/amr", {"a"}), ("text/plain", {"pre"})],
+)
+def test_a_file_that_browsers_can_not_show_can_be_downloaded(client: Client, media_type: str, tags: set[str]) -> None:
+    render_item(item({"text": "12"}, b"II*", media_type), ())
+    shown = {element.tag for element in client.elements.values()}
+    assert shown & {"img", "a", "pre"} == tags
+
+
 @pytest.mark.parametrize("output", [{"text": "12"}, {"action": "a"}, {"boxes": []}, {"value": 1}])
 def test_an_unchanged_prediction_has_no_correction(output: dict[str, Any]) -> None:
     assert render_item(item(output), ()).correction() is None

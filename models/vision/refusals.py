@@ -1,0 +1,18 @@
+"""The reasons for which an image file is refused."""
+
+from models.base import Rejected
+
+
+def truncated() -> Rejected:
+    """Return the refusal of a file that lacks more than its last bytes."""
+    return Rejected("truncated", "the image file ends too early: send all of its bytes")
+
+
+def broken(what: str) -> Rejected:
+    """Return the refusal of a damaged file."""
+    return Rejected("broken", f"the image file is damaged: {what}")
+
+
+def too_complex(what: str) -> Rejected:
+    """Return the refusal of a file whose parts, not its pixels, would take too long."""
+    return Rejected("too_complex", f"reading the image file would take too long: {what}. Save it again")
