@@ -1,5 +1,7 @@
 """The answered share of the audit: what counts, how much is missing, and which stretch of time is covered."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -26,9 +28,7 @@ BOUND = 0.8
     ],
     ids=str,
 )
-def test_a_label_counts_if_the_audit_asked_for_it_and_a_reward_always(
-    fields: dict[str, object], answered: bool
-) -> None:
+def test_a_label_counts_if_the_audit_asked_for_it_and_a_reward_always(fields: dict[str, Any], answered: bool) -> None:
     assert is_answered(outcome_event(1, **fields)) == answered
 
 

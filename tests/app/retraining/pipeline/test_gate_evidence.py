@@ -133,8 +133,8 @@ def test_held_out_examples_are_where_enough_of_the_audit_is_answered(tmp_path: P
 
 
 def test_with_full_feedback_predictions_without_any_are_unanswered(tmp_path: Path) -> None:
-    everything = {"selection": "all", "selection_probability": 1.0}
-    nothing = {"selection": None, "selection_probability": None, "label": None}
+    everything: dict[str, Any] = {"selection": "all", "selection_probability": 1.0}
+    nothing: dict[str, Any] = {"selection": None, "selection_probability": None, "label": None}
     before = [make_row(f"before {number}", **nothing) for number in range(9)]
     rows = [*before, make_row("1", **everything), make_row("2", **nothing), make_row("3", **everything)]
     write_dataset(tmp_path, rows)
