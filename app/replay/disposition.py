@@ -44,7 +44,8 @@ FROM log_requests
 
 _CREATE_FEATURES = f"""
 CREATE TABLE features AS
-SELECT id, logged, {_POSITION}, data_uri, extensions['tensors'] AS tensors, CASE
+SELECT id, logged, {_POSITION}, data_uri, extensions['tensors'] AS tensors,
+    extensions['payloadhash'] AS payload_hash, CASE
     WHEN {_IS_MARKED} THEN {_MARK_DISPOSITION} WHEN "type" IS NULL THEN 'rejected:bad_headers'
     WHEN coalesce(extensions['preprocessversion'], '') <> $preprocess_version THEN 'skipped:other_preprocess_version'
     END AS disposition
@@ -109,11 +110,22 @@ _SPLIT = (
 
 CREATE_CANDIDATES = f"""
 CREATE VIEW candidates AS
+WITH payloads AS (
+    SELECT id, arg_min(payload_hash, (logged, {_POSITION})) AS payload_hash
+    FROM features WHERE payload_hash IS NOT NULL GROUP BY id
+), entities AS (
+    SELECT joined.* REPLACE (coalesce(payload_hash, entity) AS entity)
+    FROM joined LEFT JOIN payloads ON payloads.id = joined.prediction_id
+)
 SELECT j.* EXCLUDE (predicted, asks_audit), l.* EXCLUDE (prediction_id, audit_answered), {_SPLIT} AS split,
     CASE WHEN asks_audit THEN coalesce(l.audit_answered, FALSE) END AS audit_answered
-FROM joined j LEFT JOIN labels l USING (prediction_id)
+FROM entities j LEFT JOIN labels l USING (prediction_id)
 """
-"""The candidates for rows, on which `--where` is a condition. An entity never changes its split."""
+"""The candidates for rows, on which `--where` is a condition. An entity never changes its split.
+
+A request without a key has the hash of its payload as its entity, so that the same bytes are never in two splits; if an
+older release preprocessed it, it has its id.
+"""
 
 CREATE_ROWS = """
 CREATE TABLE rows AS

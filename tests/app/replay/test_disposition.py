@@ -125,3 +125,12 @@ def test_an_entity_stays_in_its_split_as_data_grows(build: BuildDataset) -> None
     assert many.group_by("entity").agg(pl.col("split").n_unique())["split"].max() == 1
     assert set(manifest["splits"]) == {"train", "validation", "test"}
     assert manifest["splits"]["train"] > 100
+
+
+def test_requests_without_a_key_that_have_the_same_payload_are_in_one_split(build: BuildDataset) -> None:
+    """The hash is in the log: a new version of the preprocessing does not change it."""
+    again = [RequestHistory(number, payload_hash=f"hash {number % 40}") for number in range(120)]
+    rows, manifest = build(append_to_log(history(*again)))
+    assert set(rows["entity"]) == {f"hash {number}" for number in range(40)}
+    assert rows.group_by("entity").agg(pl.col("split").n_unique())["split"].max() == 1
+    assert set(manifest["splits"]) == {"train", "validation", "test"}
