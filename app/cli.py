@@ -31,6 +31,7 @@ from app.commands import (
     send,
     status,
     topics,
+    train,
     up,
 )
 
@@ -63,7 +64,7 @@ for module in (up, send, feedback, batch, doctor, topics):
     module.register(cli)
 for module in (backtest, catalog, dead_letters, demo, erase, evaluate, import_, keys, logs, models, new_task):
     module.register(cli)
-for module in (replay, restart, retrain, status, contract):
+for module in (replay, restart, retrain, status, train, contract):
     module.register(cli)
 
 

@@ -108,10 +108,12 @@ class Task(ABC):
     trainer: ClassVar[str | None] = None
     """`module:function` that fits a new version, see `models.training.Trainer`; None for a task that only predicts."""
     off_policy_evaluator: ClassVar[str | None] = None
-    """`module:function` that values versions on logged choices, see `models.training.OffPolicyEvaluator`.
+    """`module:function` that values versions by logged rewards, see `models.training.OffPolicyEvaluator`.
 
-    None for a task whose outputs are not choices between actions.
+    None for a task whose outputs are not drawn with a known propensity.
     """
+    score_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    """The least and the greatest `score`. Rewards are from -1 to 1 in every task."""
     error_name: ClassVar[str] = "error"
     """What the field calls 1 - `score`, such as CER."""
     review_editor: ClassVar[str | None] = None

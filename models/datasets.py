@@ -4,9 +4,13 @@
 """
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
@@ -17,7 +21,9 @@ from models.base import Features, Rejected, Untrainable
 
 ROWS = "rows.parquet"
 MANIFEST = "manifest.json"
-_COLUMNS = ["features", "tensors", "split", "output", "propensity", "label", "reward", "request_source"]
+_COLUMNS = [
+    *("features", "tensors", "split", "output", "propensity", "label", "reward", "request_source", "entity", "time")
+]
 _BATCH = 256
 
 
@@ -37,6 +43,9 @@ class Row:
     reward: float | None
     source: str
     """The application that sent the request; ids such as those of episodes are unique within it."""
+    entity: str | None = None
+    """Whom or what the request is about: rows of one entity are not independent."""
+    time: datetime | None = None
 
 
 def rows(dataset: Path) -> Iterator[Row]:
@@ -48,6 +57,18 @@ def rows(dataset: Path) -> Iterator[Row]:
                 yield from (_row(values) for values in batch.to_pylist() if values["features"] is not None)
     except (OSError, pa.ArrowException, KeyError, json.JSONDecodeError, Rejected) as error:
         raise Untrainable(f"{path} can't be read as a dataset of `hindsight replay`: {error}") from error
+
+
+@contextmanager
+def held_out_rows(dataset: Path) -> Iterator[Path]:
+    """Yield a dataset of the rows of the split `test`: no version learns from these. Raises `Untrainable`."""
+    with TemporaryDirectory() as directory:
+        try:
+            shutil.copy(dataset / MANIFEST, directory)
+            pq.write_table(pq.read_table(dataset / ROWS, filters=[("split", "=", "test")]), Path(directory) / ROWS)
+        except (OSError, pa.ArrowException) as error:
+            raise Untrainable(f"{dataset} can't be read as a dataset of `hindsight replay`: {error}") from error
+        yield Path(directory)
 
 
 def content_hash(dataset: Path) -> str:
@@ -68,6 +89,8 @@ def _row(values: dict[str, Any]) -> Row:
         None if label is None else json.loads(label),
         values["reward"],
         values["request_source"] or "",
+        values["entity"],
+        values["time"],
     )
 
 

@@ -6,20 +6,23 @@ reward model says q (N,) of the logged action, and v (N,) = sum over actions a o
 """
 
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 Floats = NDArray[np.floating[Any]]
+Places = NDArray[np.integer[Any]]
+MIN_PER_SQUARED_SKEWNESS = 25.0
 
 
 @dataclass(frozen=True)
 class Estimate:
     """A value with its influence function (N,): what each decision of the log adds to it, of mean zero.
 
-    From the influence come intervals (asymptotically normal), and paired differences between policies on one log.
+    From the influence come intervals (asymptotically normal), and paired differences between policies on one log. The
+    N parts must be independent: decisions of one entity are not, so `by_cluster` sums theirs.
     """
 
     value: float
@@ -32,9 +35,51 @@ class Estimate:
         return float(np.std(self.influence, ddof=1) / np.sqrt(count)) if count > 1 else float("inf")
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Return the two-sided confidence interval."""
-        reach = NormalDist().inv_cdf((1 + level) / 2) * self.standard_error
+        """Return the two-sided confidence interval by Student's t, infinite for N < 2."""
+        if len(self.influence) < 2:
+            return float("-inf"), float("inf")
+        reach = float(special.stdtrit(len(self.influence) - 1, (1 + level) / 2)) * self.standard_error
         return self.value - reach, self.value + reach
+
+    def by_cluster(self, clusters: Places) -> "Estimate":
+        """Return the estimate with its influence summed by cluster, (G,); `clusters` (N,) are numbers from 0.
+
+        So intervals hold although decisions of a cluster depend on one another (Liang & Zeger, Biometrika 1986). Each
+        sum is divided by 1 - h, with h the cluster's share of the decisions, its leverage on a mean: large clusters
+        pull the estimate towards themselves (Bell & McCaffrey, Survey Methodology 2002, the jackknife CR3).
+        """
+        sums: Floats = np.bincount(clusters, self.influence).astype(np.float64)
+        shares = np.bincount(clusters) / len(clusters)
+        if len(sums) < 2:
+            return Estimate(self.value, sums)
+        return Estimate(self.value, sums / (1 - shares) * (len(sums) / len(clusters)))
+
+    @property
+    def doubt(self) -> str | None:
+        """An objection to its interval, a sentence: the influence has no spread, or too skewed a one for so few parts.
+
+        Cochran's rule: n > 25 skewness^2, so that a 95 % interval misses in at most 6 % (Cochran, "Sampling
+        Techniques", 3rd edition, 1977, section 2.15).
+        """
+        count, variance = len(self.influence), float(np.mean(np.square(self.influence))) if len(self.influence) else 0.0
+        if variance == 0.0:
+            return f"All {count} parts of the log are equal: they say nothing of the error." if self.value else None
+        needed = MIN_PER_SQUARED_SKEWNESS * float(np.mean(self.influence**3)) ** 2 / variance**3
+        if count > needed:
+            return None
+        return (
+            f"A few of {count} independent parts of the log decide the estimate: it takes {needed:.0f} of them before"
+            " its interval can be trusted. Log more, or explore more."
+        )
+
+    @property
+    def doubt_of_low_end(self) -> str | None:
+        """The objection to the lower end alone.
+
+        A positive skewness makes that lower than it need be, because mean and deviation err together (Johnson, JASA
+        1978), so only a negative one counts.
+        """
+        return self.doubt if float(np.sum(self.influence**3)) <= 0 or not np.isfinite(self.value) else None
 
     def minus(self, other: "Estimate") -> "Estimate":
         """Return the paired difference to the estimate of another policy on the same log."""
@@ -68,6 +113,16 @@ def snips(rewards: Floats, weights: Floats) -> Estimate:
     return Estimate(value, weights * (rewards - value) / mass)
 
 
+def clipped_ips(rewards: Floats, weights: Floats, clip: float, lowest: float) -> Estimate:
+    """Estimate a lower bound, mean(lowest + min(w, clip) (r - lowest)), for rewards of at least `lowest`.
+
+    Its expectation is at most the value, whatever is clipped, and whatever the policy does that the log never shows:
+    both count as the lowest reward (Ionides, JCGS 2008; Bottou et al., JMLR 2013, section 4.4). In return its variance
+    is bounded.
+    """
+    return _mean(lowest + np.minimum(weights, clip) * (rewards - lowest))
+
+
 def direct_method(values: Floats) -> Estimate:
     """Estimate by the direct method, mean(v): of low variance, as biased as the reward model (Dudik et al., ICML 2011).
 
@@ -98,47 +153,3 @@ def effective_size(weights: Floats) -> float:
     """Return how many decisions of the policy's own the log is worth: sum(w)^2 / sum(w^2) (Kish, 1965)."""
     squares = float(np.sum(np.square(weights), dtype=np.float64))
     return float(np.sum(weights, dtype=np.float64)) ** 2 / squares if squares else 0.0
-
-
-MIN_EFFECTIVE_SIZE = 100
-"""Of decisions: below it, intervals by the normal approximation can't be trusted."""
-MAX_WEIGHT_SHARE = 0.1
-"""The largest share of all weight that one decision should have."""
-
-
-def doubts(weights: Floats) -> tuple[str, ...]:
-    """Return objections to estimates by these weights, in sentences; none for a log that supports the policy.
-
-    The weights' mean is 1 if the logging policy may do all that the policy does. By how much it is less is the
-    probability with which the policy does what the log never shows: of that no log can say what it earns.
-    """
-    if not len(weights):
-        return ("The log is empty.",)
-    sentences = []
-    mean = _mean(weights)
-    _, upper = mean.interval(0.99)
-    if upper < 1:
-        sentences.append(
-            f"The policy does what the log never shows, with a probability of about {1 - mean.value:.0%}:"
-            " the weights' mean is too small. Explore, or keep to what was explored."
-        )
-    if (size := effective_size(weights)) < MIN_EFFECTIVE_SIZE:
-        sentences.append(
-            f"{len(weights)} decisions are worth {size:.0f} of the policy's own, fewer than {MIN_EFFECTIVE_SIZE}:"
-            " intervals are too narrow. Log more, or explore more."
-        )
-    total = float(np.sum(weights, dtype=np.float64))
-    if total > 0 and (share := float(np.max(weights)) / total) > MAX_WEIGHT_SHARE:
-        sentences.append(f"One decision has {share:.0%} of all weight: raise the floor of the propensities.")
-    return tuple(sentences)
-
-
-@dataclass(frozen=True)
-class PolicyValue:
-    """The value of a policy by a log: several estimators by name, and objections to all of them."""
-
-    logged: Estimate
-    """What the logging policy earned."""
-    estimates: dict[str, Estimate]
-    effective_decisions: float
-    doubts: tuple[str, ...]

@@ -9,7 +9,7 @@ from typing import Any
 
 from models.base import OnStep, Task, Trained, Untrainable
 from models.entry_points import load
-from models.off_policy import PolicyValue
+from models.policy_value import PolicyValue
 
 Trainer = Callable[[Any, Path | None, Path | None, int, OnStep], Trained]
 """Fit a new version from (task, dataset, parent, seed, on_step), the same for the same arguments.
@@ -38,7 +38,7 @@ def evaluate_off_policy(
 ) -> list[PolicyValue]:
     """Value versions with the task's evaluator, see `OffPolicyEvaluator`. Raises `Untrainable`."""
     if task.off_policy_evaluator is None:
-        raise Untrainable(f"{task.name} can't be valued off policy: its outputs are not choices between actions.")
+        raise Untrainable(f"{task.name} can't be valued off policy: its outputs are not drawn.")
     evaluator: OffPolicyEvaluator = load(task.off_policy_evaluator)
     return evaluator(task, dataset, versions, seed, on_step)
 

@@ -100,16 +100,19 @@ def _evaluate_off_policy(task: str, dataset: Path, version: str | None, against:
 
 def _print_off_policy(comparison: "OffPolicyComparison") -> None:
     task, version, against = comparison.task, comparison.version, comparison.against
-    logged = comparison.version_value.logged
-    print(f"{len(logged.influence)} logged choices earned {_format_interval(logged)} each")
+    value = comparison.version_value
+    units = {"decision": "choices", "episode": "episodes"}[value.unit]
+    print(f"{value.count} logged {units} earned {_format_interval(value.logged)} each, in rows of the split test")
     headings = (f"{task} {version}", f"{task} {against}", "difference")
     print(f"{'':<10}" + "".join(f"  {heading:>27}" for heading in headings))
     for name, *estimates in comparison.rows:
         print(f"{name:<10}" + "".join(f"  {_format_interval(estimate):>27}" for estimate in estimates))
     for number, value in {version: comparison.version_value, against: comparison.against_value}.items():
-        print(f"{task} {number}: effective sample size {value.effective_decisions:.0f} choices")
+        print(f"{task} {number}: effective sample size {value.effective_decisions:.0f} {units}")
         for doubt in value.doubts:
             print(f"  in doubt: {doubt}")
+    if comparison.difference_doubt:
+        print(f"difference in doubt: {comparison.difference_doubt}")
 
 
 def _format_interval(estimate: "Estimate") -> str:

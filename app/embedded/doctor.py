@@ -21,6 +21,7 @@ from app.system import disk, jars, java
 from app.system.pyflink import PYTHON_REMEDY, find_python_library
 
 Status = Literal["ok", "warn", "fail"]
+BROKER_SECONDS = 5.0
 BLOCKED_REMEDY = "Find the process that holds up requests with `hindsight status`, and restart it: `hindsight restart`."
 LOGS_REMEDY = "Read `hindsight logs {}`; see docs/runbooks.md."
 
@@ -175,7 +176,7 @@ async def _check_mlserver(config: Settings) -> Check:
 
 
 async def _check_broker(config: Settings) -> list[Check]:
-    if not await broker.wait(config, 5):
+    if not await broker.wait(config, BROKER_SECONDS):
         remedy = (
             LOGS_REMEDY.format("kafka")
             if config.embedded_kafka

@@ -9,7 +9,9 @@ from app.registry.artifacts import version_path
 from app.settings import Settings
 from app.tasks import load_task
 from models.base import OnStep, Untrainable
-from models.off_policy import Estimate, PolicyValue
+from models.datasets import held_out_rows
+from models.off_policy import Estimate
+from models.policy_value import PolicyValue
 from models.training import evaluate_off_policy
 
 _SEED = 0
@@ -33,18 +35,27 @@ class OffPolicyComparison:
             for name, value in self.version_value.estimates.items()
         ]
 
+    @property
+    def difference_doubt(self) -> str | None:
+        """An objection to the difference of the values, a sentence."""
+        return self.version_value.estimate.minus(self.against_value.estimate).doubt
+
 
 def compare_off_policy(
     settings: Settings, task_name: str, dataset: Path, version: str | None, against: str | None, on_step: OnStep
 ) -> OffPolicyComparison:
-    """Compare a version with another; None is the newest shipped one. Raises `SetupError`."""
+    """Compare a version with another; None is the newest shipped one. Raises `SetupError`.
+
+    Only held-out rows count, because a version looks good on what it learned from.
+    """
     task = load_task(settings, task_name)
     number, path = version_path(settings, task, version)
     other, other_path = version_path(settings, task, against)
     if not dataset.is_dir():
         raise SetupError(f"There is no dataset {dataset}.", f"Make one: hindsight replay {task_name} --out {dataset}")
     try:
-        values = evaluate_off_policy(task, dataset, [path, other_path], _SEED, on_step)
+        with held_out_rows(dataset) as held_out:
+            values = evaluate_off_policy(task, held_out, [path, other_path], _SEED, on_step)
     except Untrainable as error:
         raise SetupError(f"{task_name} can't be valued off policy by {dataset}.", str(error)) from error
     return OffPolicyComparison(task_name, number, other, *values)
@@ -55,11 +66,15 @@ def to_json(comparison: OffPolicyComparison) -> dict[str, Any]:
     return {
         "task": comparison.task,
         "logged": _estimate_json(comparison.version_value.logged),
+        "count": comparison.version_value.count,
+        "unit": comparison.version_value.unit,
+        "split": "test",
         "versions": {
             "version": _version_json(comparison.version, comparison.version_value),
             "against": _version_json(comparison.against, comparison.against_value),
         },
         "differences": {name: _estimate_json(difference) for name, _, _, difference in comparison.rows},
+        "difference_doubt": comparison.difference_doubt,
     }
 
 

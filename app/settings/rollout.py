@@ -36,8 +36,8 @@ class RolloutSettings(RenamedSettings):
     before a 99th percentile is bounded, and as many before an error rate of 0 is known to be below 0.01."""
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """Probability that the whole rollout rolls back a candidate that is within the tolerances."""
-    score_range: tuple[float, float] = (0.0, 1.0)
-    """The lowest and the highest score; scores outside are clipped. Rewards are in [-1, 1]."""
+    score_range: tuple[float, float] | None = None
+    """The lowest and the highest score; scores outside widen it. None: the task's, and -1 to 1 for rewards."""
     max_score_loss: Annotated[float, Field(ge=0)] = 0.02
     """How far below the champion's mean score the candidate's may be."""
     max_error_rate_increase: Annotated[float, Field(ge=0)] = 0.01
@@ -49,7 +49,7 @@ class RolloutSettings(RenamedSettings):
     def _check_order(self) -> Self:
         if any(later <= earlier for earlier, later in pairwise(self.canary_shares)):
             raise ValueError("canary_shares must grow from step to step")
-        if self.score_range[0] >= self.score_range[1]:
+        if self.score_range is not None and self.score_range[0] >= self.score_range[1]:
             raise ValueError("score_range must be from the least to the greatest score")
         if self.min_minutes > self.max_minutes:
             raise ValueError("min_minutes must not be more than max_minutes")

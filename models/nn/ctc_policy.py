@@ -9,6 +9,7 @@ from math import prod
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.nn.ctc import Floats, Ints, best_path, label_probabilities, sampled_path, single_spaced
 from models.nn.exploration import MIN_PROPENSITY
@@ -47,6 +48,18 @@ def serve(
         ServedLabels(labels, probability, _propensity(labels == greedy, probability, explore))
         for labels, greedy, probability in zip(chosen, best, probabilities, strict=True)
     ]
+
+
+def propensities(
+    log_probs: Floats, lengths: Ints, labels: Sequence[list[int]], explore: float, space: int | None = None
+) -> NDArray[np.float64]:
+    """Return the probability with which `serve` would serve these labels of each line, (batch,); 0 where it never does.
+
+    For the lines of another version's log.
+    """
+    greedy = [_words(line, space) == given for line, given in zip(best_path(log_probs, lengths), labels, strict=True)]
+    drawn = label_probabilities(log_probs, lengths, list(labels), space) if explore else np.zeros(len(labels))
+    return (1 - explore) * np.array(greedy, np.float64) + explore * drawn
 
 
 def joint_probabilities(parts: Sequence[ServedLabels]) -> tuple[float, float]:

@@ -53,6 +53,10 @@ def serve(found: Candidates, explore: float, rng: np.random.Generator | None) ->
     if rng.random() < explore:
         passed = chances.cumsum(axis=1) < rng.random((len(chances), 1))
         choices = np.minimum(passed.sum(axis=1), chances.shape[1] - 1)
-    drawn = float(np.prod(np.take_along_axis(chances, choices[:, None], axis=1)))
-    propensity = (1 - explore) * np.array_equal(choices, best) + explore * drawn
-    return ServedChoices(choices, min(1.0, max(MIN_PROPENSITY, propensity)))
+    return ServedChoices(choices, max(MIN_PROPENSITY, propensity(found, choices, explore)))
+
+
+def propensity(found: Candidates, choices: NDArray[np.int64], explore: float) -> float:
+    """Return the probability with which `serve` would serve these choices; 0 where it never does."""
+    drawn = float(np.prod(np.take_along_axis(probabilities(found), choices[:, None], axis=1)))
+    return min(1.0, (1 - explore) * np.array_equal(choices, greedy(found)) + explore * drawn)

@@ -41,6 +41,7 @@ class ObjectDetection(Task):
     preprocess_version: ClassVar[str] = "1"
     error_name: ClassVar[str] = "1 - AP"
     trainer: ClassVar[str | None] = "models.object_detection.train:train"
+    off_policy_evaluator: ClassVar[str | None] = "models.object_detection.off_policy:evaluate_versions"
     max_payload_bytes: ClassVar[int] = 8 * 1024 * 1024
 
     def __init__(self, explore: float = 0.0) -> None:

@@ -35,6 +35,7 @@ class Ocr(Task):
     preprocess_version: ClassVar[str] = "1"
     error_name: ClassVar[str] = "CER"
     trainer: ClassVar[str | None] = "models.ocr.train:train"
+    off_policy_evaluator: ClassVar[str | None] = "models.ocr.off_policy:evaluate_versions"
     max_payload_bytes: ClassVar[int] = 8 * 1024 * 1024
 
     def __init__(self, explore: float = 0.0) -> None:

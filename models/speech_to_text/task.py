@@ -40,6 +40,7 @@ class SpeechToText(Task):
     preprocess_version: ClassVar[str] = "1"
     error_name: ClassVar[str] = "WER"
     trainer: ClassVar[str | None] = "models.speech_to_text.train:train"
+    off_policy_evaluator: ClassVar[str | None] = "models.speech_to_text.off_policy:evaluate_versions"
     max_payload_bytes: ClassVar[int] = 64 * 1024 * 1024
 
     def __init__(self, explore: float = 0.0) -> None:

@@ -93,6 +93,18 @@ def test_a_policy_differs_from_itself_by_nothing(rewards: Floats, weights: Float
     assert (same.value, same.standard_error, *same.interval()) == (0.0, 0.0, 0.0, 0.0)
 
 
+@given(rewards_of_ten, weights_of_ten, st.floats(0, 30))
+def test_the_lower_bound_is_never_above_the_estimate_with_weights_of_mean_1(
+    rewards: Floats, weights: Floats, clip: float
+) -> None:
+    normal = weights / weights.mean()
+    bound = off_policy.clipped_ips(rewards, normal, clip, -1.0)
+    assert bound.value <= off_policy.ips(rewards, normal).value + 1e-9
+    assert off_policy.clipped_ips(rewards, normal, np.inf, -1.0).value == pytest.approx(
+        off_policy.ips(rewards, normal).value, abs=1e-9
+    )
+
+
 @given(weights_of_ten)
 def test_the_effective_size_is_at_most_the_log_s_and_all_of_it_for_equal_weights(weights: Floats) -> None:
     assert 1 - 1e-9 <= off_policy.effective_size(weights) <= 10 + 1e-9
@@ -138,23 +150,23 @@ def test_switching_is_the_direct_method_or_doubly_robust_at_its_ends(
     assert always == off_policy.doubly_robust(rewards, weights, predicted, values).value
 
 
-def test_a_log_that_supports_a_policy_raises_no_doubt() -> None:
-    _, weights, _ = log(2_000, 3)
-    assert off_policy.doubts(weights) == ()
+@given(rewards_of_ten, weights_of_ten)
+def test_clusters_of_one_change_nothing_and_copies_add_nothing(rewards: Floats, weights: Floats) -> None:
+    made = off_policy.snips(rewards, weights)
+    leverage = 1 - 1 / 10
+    np.testing.assert_allclose(made.by_cluster(np.arange(10)).influence * leverage, made.influence)
+    copied = off_policy.snips(np.repeat(rewards, 3), np.repeat(weights, 3)).by_cluster(np.repeat(np.arange(10), 3))
+    assert copied.value == pytest.approx(made.value, abs=1e-9)
+    assert copied.standard_error * leverage == pytest.approx(made.standard_error, abs=1e-9)
 
 
-def test_what_the_log_never_shows_is_doubted_with_its_probability() -> None:
-    rng = np.random.default_rng(4)
-    actions = rng.choice(2, size=2_000, p=[0.6, 0.4])  # the third action is never taken
-    [doubt] = off_policy.doubts(TARGET[actions] / np.array([0.6, 0.4])[actions])
-    assert "about 70%" in doubt
-
-
-def test_few_decisions_and_a_single_heavy_one_are_doubted() -> None:
-    few, heavy = off_policy.doubts(np.array([*np.full(50, 0.5), 30.0]))
-    assert "51 decisions are worth" in few
-    assert "55% of all weight" in heavy
-
-
-def test_an_empty_log_is_doubted() -> None:
-    assert off_policy.doubts(np.zeros(0)) == ("The log is empty.",)
+def test_an_estimate_that_a_few_decide_is_doubted_by_cochrans_rule() -> None:
+    rare, often = (off_policy.on_policy(np.where(np.arange(5_000) < count, 1.0, 0.0)) for count in (20, 40))
+    assert rare.doubt is not None
+    assert "A few of 5000" in rare.doubt
+    assert often.doubt is None
+    zero = off_policy.on_policy(np.zeros(5_000))
+    assert rare.doubt_of_low_end is None, "the lower end is low enough"
+    assert zero.minus(rare).doubt_of_low_end == zero.minus(rare).doubt == rare.doubt
+    assert off_policy.on_policy(np.zeros(10)).doubt is None, "as of a policy and itself"
+    assert "say nothing of the error" in (off_policy.on_policy(np.ones(10)).doubt_of_low_end or "")

@@ -3,6 +3,7 @@
 import json
 import math
 from base64 import b64decode
+from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
@@ -51,6 +52,7 @@ json_values = st.recursive(
 )
 
 
+@cache
 def data_strategy(kind: type[EventData]) -> st.SearchStrategy[EventData]:
     """Return a strategy for the data of a type."""
     if kind in (ModelRegistered, ModelCardReplaced):

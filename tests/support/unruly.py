@@ -27,7 +27,7 @@ class Unruly(Letters):
                 while True:
                     blocks.append(bytearray(10_000_000))
             case b"nap":
-                time.sleep(0.7)
+                time.sleep(0.4)
         return super().preprocess(payload)
 
     def assemble(self, chunks: Sequence[bytes]) -> bytes:

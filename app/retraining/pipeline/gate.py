@@ -8,10 +8,13 @@ from math import inf, isfinite
 import numpy as np
 
 from app.outcomes.audit import NO_AUDIT, AnsweredShare, first_gate
+from app.retraining.pipeline.gate_rewards import RewardEvidence, check_rewards
 from app.retraining.pipeline.held_out_gain import Gains, spent_level
 from app.settings.gate import GateSettings
 from app.statistics.mean_intervals import clustered_mean
-from models.off_policy import Estimate
+
+MIN_OUTCOMES_BESIDE_REWARDS = 100
+"""Number of held-out outcomes with which labels decide although there are rewards without doubts."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,8 @@ class GateEvidence:
     """Scores of candidate and champion on the task's original test set; empty for a task without one."""
     unanswered: tuple[int, int]
     """The number of served predictions that the candidate fails to make in its backtest, and their total."""
-    off_policy: Estimate | None
-    """The paired difference of the off-policy values, candidate less champion; None for a task without exploration."""
+    off_policy: RewardEvidence | None
+    """What rewards say; None for a task without exploration, or with too few rewards."""
     latency_ms: tuple[float, float]
     """The latency of one prediction by candidate and champion, measured in the same way."""
     size_bytes: int
@@ -79,21 +82,28 @@ def evaluate_gate(evidence: GateEvidence, bounds: GateSettings, seed: int) -> Ga
     Raises nothing: a missing or non-finite measurement fails its check, with a reason.
     """
     rng = np.random.default_rng(seed)
-    # Without labels, only the rewards can show an improvement.
-    rewards_only = evidence.off_policy is not None and not evidence.pairs
+    rewards_only = evidence.off_policy is not None and len(evidence.pairs) < _min_outcomes_beside(
+        evidence.off_policy, bounds
+    )
     checks = [
         *([] if rewards_only else _check_held_out(evidence, bounds, rng)),
         _check_original(evidence.original_scores, evidence.first_scores, bounds),
         _check_unanswered(evidence.unanswered, bounds),
-        _check_off_policy(
-            evidence.off_policy, bounds, bounds.min_improvement if rewards_only else -bounds.off_policy_tolerance
-        ),
+        _CheckResult(*check_rewards(evidence.off_policy, bounds, rewards_only)),
         _check_latency(evidence.latency_ms, bounds),
         _check_size(evidence.size_bytes, bounds),
     ]
     metrics = {name: value for check in checks for name, value in check.metrics.items() if isfinite(value)}
     reasons = tuple(check.reason for check in checks if check.reason)
     return GateVerdict(not reasons, reasons, metrics)
+
+
+def _min_outcomes_beside(rewards: RewardEvidence, bounds: GateSettings) -> int:
+    """Return with how many held-out outcomes labels decide; with fewer, only the rewards can show an improvement.
+
+    Few labels show little, and must not block many rewards; but they say more than doubtful rewards.
+    """
+    return bounds.min_outcomes if rewards.doubts else max(bounds.min_outcomes, MIN_OUTCOMES_BESIDE_REWARDS)
 
 
 def _check_held_out(evidence: GateEvidence, bounds: GateSettings, rng: np.random.Generator) -> list[_CheckResult]:
@@ -211,20 +221,6 @@ def _check_unanswered(unanswered: tuple[int, int], bounds: GateSettings) -> _Che
         f"Of {rows} served predictions it would not have made {failed}: {bounds.max_unanswered_share:.1%} are allowed."
     )
     return _CheckResult({"unanswered": share}, refused if share > bounds.max_unanswered_share else None)
-
-
-def _check_off_policy(estimate: Estimate | None, bounds: GateSettings, min_low: float) -> _CheckResult:
-    if estimate is None:
-        return _CheckResult({})
-    low, high = estimate.interval(bounds.confidence_level)
-    metrics = {"off_policy": estimate.value, "off_policy_low": low, "off_policy_high": high}
-    if low >= min_low:
-        return _CheckResult(metrics)
-    return _CheckResult(
-        metrics,
-        f"By the log the value changes by {estimate.value:+.4f},"
-        f" {_format_interval(low, high, bounds.confidence_level)}: the lower end must not be below {min_low:g}.",
-    )
 
 
 def _check_latency(latency_ms: tuple[float, float], bounds: GateSettings) -> _CheckResult:

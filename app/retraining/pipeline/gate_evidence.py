@@ -2,16 +2,14 @@
 
 import asyncio
 import json
-import shutil
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
@@ -25,19 +23,17 @@ from app.inference.local_model import LocalModel
 from app.inference.predictor import PredictionResult, Predictor
 from app.outcomes.audit import AuditedRows, audited_rows
 from app.retraining.pipeline.gate import GateEvidence, PairedScore, too_few_outcomes
+from app.retraining.pipeline.gate_rewards import any_inputs, gather_reward_evidence, missing_rewards
 from app.settings.gate import MIN_ANSWERED_SHARE, GateSettings
 from models import tensors
 from models.base import Asked, OnStep, Rejected, Task, Untrainable
-from models.datasets import MANIFEST, ROWS
-from models.off_policy import Estimate
-from models.training import evaluate_off_policy
+from models.datasets import ROWS
 
 _BATCH = 64
 _TIMED_PREDICTIONS = 50
 """The number of single predictions that measure the latency."""
 _AUDIT_COLUMNS = ("selection", "selection_probability", "audit_answered", "label")
 _COLUMNS = ("prediction_id", "entity", "time", "features", "tensors", "label", "selection_probability")
-_ESTIMATOR = "dr"
 
 
 @dataclass(frozen=True)
@@ -93,8 +89,12 @@ def gather_gate_evidence(
         ],
         original_scores=original,
         unanswered=(history.unanswered, history.rows),
-        off_policy=_off_policy_difference(pair, dataset, on_step),
-        latency_ms=_median_latencies(pair, [outcome.prediction_input for outcome in outcomes[:_TIMED_PREDICTIONS]]),
+        off_policy=gather_reward_evidence(task, dataset, pair.candidate, pair.champion, on_step),
+        latency_ms=_median_latencies(
+            pair,
+            [outcome.prediction_input for outcome in outcomes[:_TIMED_PREDICTIONS]]
+            or any_inputs(dataset, _TIMED_PREDICTIONS),
+        ),
         size_bytes=pair.candidate.stat().st_size,
         audit=audit.share,
         first_scores=first_scores,
@@ -103,16 +103,17 @@ def gather_gate_evidence(
 
 
 def missing_evidence(task: Task, champion: Path, dataset: Path, bounds: GateSettings, on_step: OnStep) -> str | None:
-    """Return why any candidate of this dataset would be refused: it has too few held-out outcomes. None if not.
+    """Return why any candidate of this dataset would be refused: too few held-out outcomes and rewards. None if not.
 
     Raises `Untrainable` if the dataset can't be read.
     """
     on_step("held-out outcomes", 0, None)
     audit = held_out_audit(dataset, bounds.min_answered_share)
-    if not audit.counted and _off_policy_values(task, dataset, [champion], on_step) is not None:
-        return None  # rewards are enough
     count = sum(1 for _ in held_out_examples(dataset, (), audit))
-    return too_few_outcomes(count, bounds, audit.share)
+    too_few = too_few_outcomes(count, bounds, audit.share)
+    if too_few is None or (missing := missing_rewards(task, dataset, champion, on_step)) is None:
+        return None
+    return f"{too_few} {missing}".strip()
 
 
 def held_out_audit(dataset: Path, min_answered_share: float) -> AuditedRows:
@@ -215,29 +216,6 @@ async def _measure_latencies(pair: VersionPair, inputs: Sequence[Asked]) -> tupl
             latencies.append((time.perf_counter() - started) * 1000)
     candidate, champion = (median(latencies[1:]) for latencies in times)
     return candidate, champion
-
-
-def _off_policy_difference(pair: VersionPair, dataset: Path, on_step: OnStep) -> Estimate | None:
-    """Return the difference in off-policy value, candidate less champion; None for a task without decisions."""
-    estimates = _off_policy_values(pair.task, dataset, [pair.candidate, pair.champion], on_step)
-    return None if estimates is None else estimates[0].minus(estimates[1])
-
-
-def _off_policy_values(
-    task: Task, dataset: Path, versions: Sequence[Path], on_step: OnStep
-) -> Sequence[Estimate] | None:
-    """Return each version's off-policy value; None for a task without decisions, or with too few rewards.
-
-    Uses the split `test` only, because any candidate looks good on its training rows.
-    """
-    if task.off_policy_evaluator is None:
-        return None
-    with suppress(Untrainable), TemporaryDirectory() as directory:
-        shutil.copy(dataset / MANIFEST, directory)
-        pq.write_table(pq.read_table(dataset / ROWS, filters=[("split", "=", "test")]), Path(directory) / ROWS)
-        values = evaluate_off_policy(task, Path(directory), versions, 0, on_step)
-        return [value.estimates[_ESTIMATOR] for value in values]
-    return None
 
 
 def _model_ref(task: Task) -> ModelRef:

@@ -12,7 +12,7 @@ from app.catalog.orm import FailureRow, OutcomeRow, PredictionRow
 from app.evaluation.scoring import outcome_score, score
 from app.events.ids import shadow_id
 from app.events.types import OutcomeRecorded, PredictionMade, Role
-from app.retraining.rollout.policy import Arm, RolloutEvidence
+from app.retraining.rollout.policy import REWARD_RANGE, Arm, RolloutEvidence
 from models.base import Task
 
 LatencyStage = Literal["inference", "total"]
@@ -33,6 +33,16 @@ def gather_rollout_evidence(
         _arm(connection, task, *candidate, since, stage),
         _arm(connection, task, champion, "champion", since, stage),
         (now - since).total_seconds() / 60,
+        task.score_range if stage == "inference" or not _any_rewards(connection, task, since) else REWARD_RANGE,
+    )
+
+
+def _any_rewards(connection: Connection, task: Task, since: datetime) -> bool:
+    """Return whether an outcome has a reward instead of a score."""
+    rewarded = (OutcomeRow.task == task.name, OutcomeRow.time >= since, OutcomeRow.score.is_(None))
+    return (
+        connection.scalar(select(OutcomeRow.prediction_id).where(*rewarded, OutcomeRow.reward.is_not(None)).limit(1))
+        is not None
     )
 
 

@@ -11,8 +11,6 @@ from math import hypot, inf
 from statistics import NormalDist
 from typing import Literal
 
-import numpy as np
-
 from app.settings.rollout import RolloutSettings
 from app.statistics.confidence_sequences import (
     Interval,
@@ -24,6 +22,8 @@ from app.statistics.confidence_sequences import (
 from models.off_policy import Floats, on_policy
 
 SHADOW_SHARE, CHAMPION_SHARE = 0.0, 1.0
+REWARD_RANGE = (-1.0, 1.0)
+"""Of rewards, in every task."""
 
 _COMPARISONS = 3
 """The comparisons in each step: scores, errors, latency."""
@@ -57,6 +57,8 @@ class RolloutEvidence:
     champion: Arm
     minutes: float
     """The duration of the step."""
+    score_range: Interval = (0.0, 1.0)
+    """The lowest and the highest score that the task may give, or the application as a reward."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,8 @@ def _sequential_harms(observed: RolloutEvidence, plan: RolloutSettings) -> list[
     """Return each loss. Over all steps they use half of `alpha`: by the union bound, half for each arm."""
     alpha = plan.alpha / 2 / (1 + len(plan.canary_shares)) / _COMPARISONS / 2
     candidate, champion = observed.candidate, observed.champion
-    scores = difference_interval(_score_interval(champion, plan, alpha), _score_interval(candidate, plan, alpha))
+    score_range = plan.score_range or observed.score_range
+    scores = difference_interval(*(_score_interval(arm, score_range, alpha) for arm in (champion, candidate)))
     errors = difference_interval(*(rate_interval(arm.errors, arm.answers, alpha) for arm in (candidate, champion)))
     latency = _ratio_interval(*(quantile_interval(arm.latencies_ms, 0.99, alpha) for arm in (candidate, champion)))
     return [
@@ -166,12 +169,13 @@ def _single_look_harms(observed: RolloutEvidence, plan: RolloutSettings) -> list
     return [_Harm(sentence, (loss - reach, loss + reach), plan.max_score_loss)]
 
 
-def _score_interval(arm: Arm, plan: RolloutSettings, alpha: float) -> Interval:
-    """Return the interval of the mean score; the whole range without a score."""
-    lowest, highest = plan.score_range
+def _score_interval(arm: Arm, score_range: Interval, alpha: float) -> Interval:
+    """Return the interval of the mean score; the whole range without a score. Scores outside the range widen it."""
+    lowest, highest = score_range
     if not len(arm.scores):
         return lowest, highest
-    low, high = mean_interval((np.clip(arm.scores, lowest, highest) - lowest) / (highest - lowest), alpha)
+    lowest, highest = min(lowest, float(arm.scores.min())), max(highest, float(arm.scores.max()))
+    low, high = mean_interval((arm.scores - lowest) / (highest - lowest), alpha)
     return lowest + (highest - lowest) * float(low[-1]), lowest + (highest - lowest) * float(high[-1])
 
 

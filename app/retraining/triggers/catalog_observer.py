@@ -93,10 +93,12 @@ class Observer:
         return window if window.start >= start else TimeWindow(window.end, window.end + length)
 
     def _reference_score(self, connection: Connection, first: TimeWindow | None) -> float | None:
-        """Return the score at the gate; for a version that never passed the gate, the score of its first window."""
+        """Return the score at the gate, or the reward; without either, the score of the version's first window."""
         for run in self._models.runs.values():
             if run.registered and run.evaluated and run.registered.model.version == self._version:
-                return run.evaluated.metrics.get("score_candidate")
+                metrics = run.evaluated.metrics
+                if (score := metrics.get("score_candidate", metrics.get("reward_candidate"))) is not None:
+                    return score
         return self._window_quality(connection, first, self._outcomes(connection, first)).score if first else None
 
     def _champion_predictions(self) -> tuple[Any, ...]:

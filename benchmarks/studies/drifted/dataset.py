@@ -49,23 +49,23 @@ def serve_samples(
     return served
 
 
-def write_dataset(out: Path, log: Sequence[ServedSample], rewards: int) -> Path:
+def write_dataset(out: Path, log: Sequence[ServedSample], rewards: int, splits: Sequence[str] = SPLITS) -> Path:
     """Write a dataset as `hindsight replay` does: the first samples have a reward each, the others a correction."""
     out.mkdir(parents=True)
-    rows = [_row(number, served, number < rewards) for number, served in enumerate(log)]
+    rows = [_row(served, splits[number % len(splits)], number < rewards) for number, served in enumerate(log)]
     with dataset.DatasetWriter(out / dataset.ROWS_FILE) as writer:
         writer.write(pa.RecordBatch.from_pylist(rows, dataset.SCHEMA))
     dataset.write_manifest(out / dataset.MANIFEST_FILE, {"content_hash": writer.content_hash, "rows": writer.rows})
     return out
 
 
-def _row(number: int, served: ServedSample, rewarded: bool) -> dict[str, Any]:
+def _row(served: ServedSample, split: str, rewarded: bool) -> dict[str, Any]:
     features, declaration = tensors.encode(served.asked.features)
     return dict.fromkeys(dataset.SCHEMA.names) | {
         "prediction_id": served.asked.prediction_id,
         "entity": served.asked.prediction_id,
         "time": datetime(2026, 1, 1, tzinfo=UTC),
-        "split": SPLITS[number % len(SPLITS)],
+        "split": split,
         "features": features,
         "tensors": declaration,
         "output": json.dumps(served.decoded.output),

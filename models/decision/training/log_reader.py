@@ -31,6 +31,8 @@ class LoggedDecision:
     split: str = "train"
     step: Step | None = None
     source: str = ""
+    entity: str | None = None
+    """Whom or what it is about: decisions of one entity are not independent."""
 
 
 @dataclass(frozen=True)
@@ -117,4 +119,6 @@ def _logged(row: Row) -> LoggedDecision | None:
         return None
     label = None if row.label is None else places.get(row.label["action"])
     step = step_of(row.features)
-    return LoggedDecision(row.features, chosen, row.propensity, row.reward, label, row.split, step, row.source)
+    return LoggedDecision(
+        row.features, chosen, row.propensity, row.reward, label, row.split, step, row.source, row.entity
+    )

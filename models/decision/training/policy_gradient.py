@@ -13,7 +13,7 @@ An L2 penalty pulls the weights to those that training began with (an earlier ve
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -153,9 +153,11 @@ def _fit(
     count = sum(len(group["weight"]) for group in groups)
     steps = int(np.clip(plan.epochs * count // plan.batch, plan.least_steps, plan.most_steps))
     state, pull = (start, _ADAM.init(start)), np.float32(plan.pull / (2 * count))
+    # What else a plan says needs no compilation of its own.
+    compiled = replace(PolicyFittingPlan(), entropy=plan.entropy, clip=plan.clip, supervised=plan.supervised)
     for step, batch in zip(range(steps), _shuffled(groups, plan.batch, seed), strict=False):
         rate = np.float32(plan.rate * (1 + np.cos(np.pi * step / steps)) / 2)
-        state = _step(loss, plan, rate, pull, start, state, batch)
+        state = _step(loss, compiled, rate, pull, start, state, batch)
         on_step(step + 1, steps)
     return {name: np.asarray(value) for name, value in state[0].items()}
 

@@ -12,6 +12,7 @@ from models.decision.training.network import Network, Scale, scores
 from models.decision.training.policy_gradient import policy_of
 from models.decision.training.trajectories import Trajectory, is_whole
 from models.episodic_off_policy import Episodes, ReturnModel
+from models.off_policy import Floats
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class TrajectoryBatch:
         if not self.in_steps:
             return self.log
         model = None if network is None else model_of(network, self.log)
-        returns_of_steps = self.episodes.returns(flat(self.log, [group.reward for group in self.log]), gamma, model)
-        return [replace(group, reward=returns_of_steps[group.place].astype(np.float32)) for group in self.log]
+        rewards = flat(self.log, [group.reward for group in self.log])
+        return with_returns(self.log, self.episodes.returns(rewards, gamma, model))
 
     def figures(self, network: Network, gamma: float) -> dict[str, Any]:
         """Return what the network's policy would have earned in whole episodes, in discounted sums of rewards.
@@ -68,6 +69,11 @@ class TrajectoryBatch:
             figures[name] = [round(number, 5) for number in (estimate.value, *estimate.interval())]
         figures["effective_episodes"] = round(episodes.effective_size(model.weights), 1)
         return figures
+
+
+def with_returns(log: Log, returns: Floats) -> Log:
+    """Return the log with returns (N,) for rewards."""
+    return [replace(group, reward=returns[group.place].astype(np.float32)) for group in log]
 
 
 def standardised(log: Log, scale: Scale) -> Log:

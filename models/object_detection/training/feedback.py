@@ -140,15 +140,20 @@ def _negative(worth: Sequence[tuple[Row, float]], session: Any, counts: Counter[
     return whole
 
 
-def choices_of(boxes: Sequence[dict[str, Any]], found: Candidates) -> NDArray[np.int64] | None:
-    """Return the class of each candidate in the served boxes, (n,); None where a box is not a candidate."""
+def choices_of(
+    boxes: Sequence[dict[str, Any]], found: Candidates, min_iou: float = SAME_BOX_IOU
+) -> NDArray[np.int64] | None:
+    """Return the class of each candidate in the served boxes, (n,); None where a box is not a candidate.
+
+    `min_iou` is the lowest intersection over union of a box with its candidate.
+    """
     choices = np.full(len(found.cells), len(LABELS))
     if not boxes:
         return choices
     alike = overlaps(np.array([box["box"] for box in boxes]), found.boxes)
     for likeness, box in zip(alike, boxes, strict=True):
         likeness[choices < len(LABELS)] = 0.0
-        if likeness.max(initial=0.0) < SAME_BOX_IOU:
+        if likeness.max(initial=0.0) < min_iou:
             return None
         choices[likeness.argmax()] = LABELS.index(box["label"])
     return choices

@@ -8,6 +8,7 @@ et al., "Knowledge distillation: a good teacher is patient and consistent", CVPR
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import jax
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from models.nn.convolution import Parameters
 from models.object_detection.data.examples import Examples
 from models.object_detection.training.augmentation import augmented
-from models.object_detection.training.fitting import Fitting, mirrored
+from models.object_detection.training.fitting import Fitting, mirrored, optimiser_of
 from models.object_detection.training.losses import distance, scene_loss
 from models.object_detection.training.negative_feedback import NegativeScenes, unlikelihood_loss
 from models.object_detection.training.network import Detector
@@ -68,10 +69,6 @@ class TuningScenes:
         most = max(len(self.corrected.squares) / plan.corrected, rewarded) * plan.most_repeats
         return min(plan.steps, max(1, int(most)))
 
-    def unlikelihood_loss(self, logits: jax.Array, negative: NegativeScenes) -> jax.Array:
-        """Return the loss of some of the negative scenes, given the network's logits of these."""
-        return unlikelihood_loss(self.calibration.slope * logits + self.calibration.offset, negative)
-
 
 def fit_further(
     network: Detector,
@@ -83,28 +80,7 @@ def fit_further(
 ) -> Parameters:
     """Return parameters fitted from the parent's on; the same for the same arguments. `on_step(step, steps, loss)`."""
     steps = tuning.steps(plan)
-    schedule = optax.warmup_cosine_decay_schedule(0.0, plan.rate, int(plan.warm_up * steps) + 1, steps + 1)
-    optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=plan.decay))
-
-    def loss(fitting: Fitting, old: Any, corrected: Any, positive: Any, negative: NegativeScenes | None) -> jax.Array:
-        ready = fitting.standardised()
-        squares, *maps = old
-        value = distance(*network.maps(ready, squares), *maps)
-        for taught, part in ((corrected, 1.0), (positive, plan.reward_weight)):
-            if taught is not None:
-                squares, boxes, labels, weights = taught
-                value += part * scene_loss(*network.maps(ready, squares), boxes, labels, plan.box_weight, weights)
-        if negative is not None:
-            logits, _ = network.maps(ready, jnp.asarray(negative.squares))
-            value += plan.reward_weight * tuning.unlikelihood_loss(logits, negative)
-        return value
-
-    @jax.jit
-    def step(fitting: Fitting, state: Any, squares: Any, *feedback: Any) -> tuple[Any, Any, jax.Array]:
-        value, slopes = jax.value_and_grad(loss)(fitting, (squares, *network.maps(parent, squares)), *feedback)
-        updates, state = optimiser.update(slopes, state, fitting)
-        return optax.apply_updates(fitting, updates), state, value
-
+    optimiser, step = _compiled(network, plan, steps, tuning.calibration)
     fitting = Fitting.of(parent)
     state = optimiser.init(fitting)
     alike = np.ones(len(tuning.corrected.squares), np.float32)
@@ -116,9 +92,52 @@ def fit_further(
         strict=True,
     )
     for number in range(1, steps + 1):
-        fitting, state, value = step(fitting, state, *next(batches))
+        fitting, state, value = step(parent, fitting, state, *next(batches))
         on_step(number, steps, float(value))
     return fitting.standardised()
+
+
+@cache
+def _compiled(network: Detector, plan: FineTuningPlan, steps: int, calibration: Calibration) -> tuple[Any, Any]:
+    """Return the optimiser and its step: compiled once for all fittings by a plan."""
+    optimiser = optimiser_of(plan.rate, plan.warm_up, plan.decay, steps)
+    taught_loss, worse_loss = _losses(network, plan.box_weight, calibration)
+
+    def loss(fitting: Fitting, old: Any, corrected: Any, positive: Any, negative: NegativeScenes | None) -> jax.Array:
+        ready = fitting.standardised()
+        squares, *maps = old
+        value = distance(*network.maps(ready, squares), *maps)
+        for taught, part in ((corrected, 1.0), (positive, plan.reward_weight)):
+            if taught is not None:
+                value += part * taught_loss(ready, *taught)
+        if negative is not None:
+            value += plan.reward_weight * worse_loss(ready, negative)
+        return value
+
+    @jax.jit
+    def step(parent: Parameters, fitting: Fitting, state: Any, squares: Any, *feedback: Any) -> tuple[Any, ...]:
+        value, slopes = jax.value_and_grad(loss)(fitting, (squares, *network.maps(parent, squares)), *feedback)
+        updates, state = optimiser.update(slopes, state, fitting)
+        return optax.apply_updates(fitting, updates), state, value
+
+    return optimiser, step
+
+
+@cache
+def _losses(network: Detector, box_weight: float, calibration: Calibration) -> tuple[Any, Any]:
+    """Return the loss of taught scenes, and that of negative ones, compiled."""
+
+    @jax.jit
+    def taught_loss(parameters: Parameters, squares: jax.Array, *truth: jax.Array) -> jax.Array:
+        boxes, labels, weights = truth
+        return scene_loss(*network.maps(parameters, squares), boxes, labels, box_weight, weights)
+
+    @jax.jit
+    def worse_loss(parameters: Parameters, scenes: NegativeScenes) -> jax.Array:
+        logits, _ = network.maps(parameters, jnp.asarray(scenes.squares))
+        return unlikelihood_loss(calibration.slope * logits + calibration.offset, scenes)
+
+    return taught_loss, worse_loss
 
 
 def _rows(number: int, size: int, rng: Generator) -> Iterator[NDArray[np.int64]]:
@@ -169,16 +188,7 @@ def mean_losses(
 
     In full batches, so that some scenes may count twice.
     """
-
-    @jax.jit
-    def taught_loss(parameters: Parameters, squares: jax.Array, *truth: jax.Array) -> jax.Array:
-        boxes, labels, weights = truth
-        return scene_loss(*network.maps(parameters, squares), boxes, labels, plan.box_weight, weights)
-
-    @jax.jit
-    def unlikelihood_loss(parameters: Parameters, scenes: NegativeScenes) -> jax.Array:
-        logits, _ = network.maps(parameters, jnp.asarray(scenes.squares))
-        return tuning.unlikelihood_loss(logits, scenes)
+    taught_loss, worse_loss = _losses(network, plan.box_weight, tuning.calibration)
 
     def batches(examples: Examples, weights: NDArray[np.float32]) -> list[tuple[Any, ...]]:
         return [
@@ -193,7 +203,7 @@ def mean_losses(
     def loss(parameters: Parameters) -> float:
         right = _mean([float(taught_loss(parameters, *batch)) for batch in corrected])
         better = _mean([float(taught_loss(parameters, *batch)) for batch in positive])
-        worse = _mean([float(unlikelihood_loss(parameters, batch)) for batch in negative])
+        worse = _mean([float(worse_loss(parameters, batch)) for batch in negative])
         return right + plan.reward_weight * (better + worse)
 
     return [loss(parameters) for parameters in ways]

@@ -7,6 +7,7 @@ is left in the model.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple, Self
 
 import jax
@@ -73,19 +74,7 @@ def fit(
     rng = np.random.default_rng(plan.seed)
     size = min(plan.batch, len(examples.squares))
     steps = plan.epochs * (len(examples.squares) // size)
-    schedule = optax.warmup_cosine_decay_schedule(0.0, plan.rate, int(plan.warm_up * steps) + 1, steps + 1)
-    optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=plan.decay))
-
-    def loss(fitting: Fitting, squares: jax.Array, boxes: jax.Array, labels: jax.Array) -> jax.Array:
-        maps = network.maps(fitting.standardised(), squares)
-        return scene_loss(*maps, boxes, labels, plan.box_weight)
-
-    @jax.jit
-    def step(fitting: Fitting, state: Any, *batch: Any) -> tuple[Any, Any, jax.Array]:
-        value, slopes = jax.value_and_grad(loss)(fitting, *batch)
-        updates, state = optimiser.update(slopes, state, fitting)
-        return optax.apply_updates(fitting, updates), state, value
-
+    optimiser, step = _compiled(network, plan, steps)
     fitting, losses = Fitting.of(parameters), []
     state = optimiser.init(fitting)
     for _ in range(plan.epochs):
@@ -98,6 +87,30 @@ def fit(
             losses.append(float(value))
             on_step(len(losses), steps, losses[-1])
     return FittedParameters(fitting.standardised(), losses)
+
+
+def optimiser_of(rate: float, warm_up: float, decay: float, steps: int) -> optax.GradientTransformation:
+    """Return AdamW whose learning rate rises to `rate` in the share `warm_up` of `steps`, and falls in a cosine."""
+    schedule = optax.warmup_cosine_decay_schedule(0.0, rate, int(warm_up * steps) + 1, steps + 1)
+    return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=decay))
+
+
+@cache
+def _compiled(network: Detector, plan: DetectorFittingPlan, steps: int) -> tuple[Any, Any]:
+    """Return the optimiser and its step: compiled once for all fittings by a plan."""
+    optimiser = optimiser_of(plan.rate, plan.warm_up, plan.decay, steps)
+
+    def loss(fitting: Fitting, squares: jax.Array, boxes: jax.Array, labels: jax.Array) -> jax.Array:
+        maps = network.maps(fitting.standardised(), squares)
+        return scene_loss(*maps, boxes, labels, plan.box_weight)
+
+    @jax.jit
+    def step(fitting: Fitting, state: Any, *batch: Any) -> tuple[Any, Any, jax.Array]:
+        value, slopes = jax.value_and_grad(loss)(fitting, *batch)
+        updates, state = optimiser.update(slopes, state, fitting)
+        return optax.apply_updates(fitting, updates), state, value
+
+    return optimiser, step
 
 
 def mirrored(squares: NDArray[np.uint8], boxes: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:

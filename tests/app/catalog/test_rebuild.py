@@ -17,7 +17,7 @@ from app.events.lifecycle import LatencyRose
 from app.events.model_events import RouteChanged
 from app.events.types import FeedbackGiven, FeedbackRetracted
 from app.settings import Settings
-from tests.support.commands import run_command
+from tests.support.commands import invoke_hindsight, run_command
 from tests.support.fake_inference import make_prediction
 from tests.support.kafka_clients import OutgoingRecord, publish
 from tests.support.record_strategies import consumed_record, make_dead_letter, make_record
@@ -163,7 +163,7 @@ async def test_a_command_rebuilds_from_a_real_log(platform: Settings, url: str) 
     for record in records:
         await publish(platform, record.topic, [OutgoingRecord(record.value, record.key, record.headers)])
     settings = platform.model_copy(update={"database_url": SecretStr(url)})
-    runs = [await run_command(settings, "hindsight", "rebuild", "--json") for _ in range(2)]
+    runs = [await invoke_hindsight(settings, "rebuild", "--json") for _ in range(2)]
     assert [run.code for run in runs] == [0, 0], runs[0].err
     assert runs[0].out == runs[1].out
     *tables, counts = map(json.loads, runs[0].out.splitlines())

@@ -66,7 +66,7 @@ def test_two_versions_are_compared_on_logged_choices(tmp_path: Path) -> None:
         output = {"action": ids_of(choice.features)[choice.chosen], "probabilities": {}}
         outcome = {"output": json.dumps(output), "propensity": choice.propensity, "reward": choice.reward}
         request = {"prediction_id": str(number), "split": "test", "features": data, "tensors": declaration}
-        rows.append({**request, **outcome})
+        rows += [{**request, **outcome}, {**request, **outcome, "split": "train"}]
     log = str(write_dataset(tmp_path, rows, content_hash="abc"))
     result = CliRunner().invoke(cli, ["evaluate", "decision", "--off-policy", log, "--json"])
     assert result.exit_code == 0, result.output
@@ -85,7 +85,7 @@ def test_an_impossible_off_policy_evaluation_has_a_remedy(tmp_path: Path) -> Non
     assert "hindsight replay decision --out" in missing.exception.remedy
     other = CliRunner().invoke(cli, ["evaluate", "ocr", "--off-policy", str(tmp_path)])
     assert isinstance(other.exception, SetupError)
-    assert "not choices between actions" in other.exception.remedy
+    assert "can't be read" in other.exception.remedy
 
 
 def test_the_help_of_evaluate_has_an_example() -> None:

@@ -4,7 +4,7 @@ from typer.testing import CliRunner
 from app.cli import cli
 from app.events import ids
 from app.settings import Settings
-from tests.support.commands import CommandResult, run_hindsight
+from tests.support.commands import CommandResult, invoke_hindsight, run_hindsight
 
 PREDICTION = "ocr:4e0d2f5c-6a3c-5b8e-9f3a-0d6c1c2b7a11"
 
@@ -20,9 +20,9 @@ async def test_feedback_is_given_in_the_users_name(platform: Settings) -> None:
 
 async def test_feedback_is_retracted_by_its_id(platform: Settings) -> None:
     prediction = ids.prediction_id("ocr", "test", "cli-retraction")
-    given = await run_hindsight(platform, "feedback", prediction, "--accepted", "--actor", "ada")
+    given = await invoke_hindsight(platform, "feedback", prediction, "--accepted", "--actor", "ada")
     event_id = given.out.split()[2]
-    result = await run_hindsight(platform, "feedback", "--retract", event_id, "--actor", "ada")
+    result = await invoke_hindsight(platform, "feedback", "--retract", event_id, "--actor", "ada")
     assert result == CommandResult(0, result.out, "")
     assert result.out.startswith(f"{event_id}: retraction ")
     other = await run_hindsight(platform, "feedback", "--retract", event_id, "--actor", "bob")

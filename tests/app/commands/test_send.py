@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from app.cli import cli
 from app.settings import Settings
-from tests.support.commands import run_hindsight
+from tests.support.commands import invoke_hindsight, run_hindsight
 from tests.support.fake_inference import TASK, run_fake_inference
 
 
@@ -38,7 +38,7 @@ async def test_send_ends_with_1_and_the_reason_if_a_file_has_no_prediction(
     platform: Settings, files: list[Path]
 ) -> None:
     async with run_fake_inference(platform, read_text):
-        result = await run_hindsight(platform, "send", TASK, *files)
+        result = await invoke_hindsight(platform, "send", TASK, *files)
     assert result.code == 1
     assert {line.split("  ")[1] for line in result.out.splitlines()} == {"abc", "def"}
     assert result.err == f"{files[2]}: it is bad (preprocess: bad)\n"
@@ -46,7 +46,7 @@ async def test_send_ends_with_1_and_the_reason_if_a_file_has_no_prediction(
 
 async def test_send_writes_json_for_machines(platform: Settings, files: list[Path]) -> None:
     async with run_fake_inference(platform, read_text):
-        result = await run_hindsight(platform, "send", TASK, *files, "--json")
+        result = await invoke_hindsight(platform, "send", TASK, *files, "--json")
     assert result.code == 1
     documents = {Path(document["file"]).stem: document for document in map(json.loads, result.out.splitlines())}
     assert documents["abc"]["output"] == {"text": "abc"}
@@ -54,7 +54,7 @@ async def test_send_writes_json_for_machines(platform: Settings, files: list[Pat
 
 
 async def test_send_reports_that_there_is_no_answer_in_time(platform: Settings, files: list[Path]) -> None:
-    result = await run_hindsight(platform, "send", TASK, files[0], "--timeout", "1")
+    result = await invoke_hindsight(platform, "send", TASK, files[0], "--timeout", "1")
     assert result.code == 1
     assert result.err == f"{files[0]}: no answer within 1 s; `hindsight doctor` says what is not ready\n"
 

@@ -1,4 +1,5 @@
 import json
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,18 +16,21 @@ from tests.support.event_strategies import data_strategy, read_example
 JSON_TYPES = [event_type for event_type in EVENT_TYPES if issubclass(event_type, EventData)]
 
 
+@cache
+def validator(event_type: type[EventData]) -> Draft202012Validator:
+    return Draft202012Validator(json_schemas.event_schema(event_type))
+
+
 @pytest.mark.parametrize("event_type", JSON_TYPES)
 @given(data=st.data())
 def test_data_of_a_type_is_valid_by_its_schema(event_type: type[EventData], data: st.DataObject) -> None:
-    Draft202012Validator(json_schemas.event_schema(event_type)).validate(
-        json.loads(data.draw(data_strategy(event_type)).model_dump_json())
-    )
+    validator(event_type).validate(json.loads(data.draw(data_strategy(event_type)).model_dump_json()))
 
 
 @pytest.mark.parametrize("event_type", JSON_TYPES)
 def test_a_schema_rejects_data_that_decoding_rejects(event_type: type[EventData]) -> None:
     example = json.loads(read_example(event_type.type)[1])
-    schema = Draft202012Validator(json_schemas.event_schema(event_type))
+    schema = validator(event_type)
     assert schema.is_valid(example)
     assert not schema.is_valid(example | {"colour": "red"})
     for name in json_schemas.event_schema(event_type)["required"]:

@@ -15,7 +15,7 @@ from app.embedded import broker as kafka
 from app.embedded import doctor, orphans
 from app.embedded.supervisor import Supervisor
 from app.errors import SetupError
-from app.kafka import clients
+from app.kafka import clients, platform_secret
 from app.settings import MiB, Settings
 from tests.support.platform import platform_settings, read_pids, run_processes
 
@@ -61,7 +61,9 @@ async def read(config: Settings) -> list[tuple[bytes, int]]:
         return records
 
 
-async def test_nothing_acknowledged_is_lost_by_a_kill_or_a_stop(config: Settings) -> None:
+async def test_nothing_acknowledged_is_lost_by_a_kill_a_stop_or_a_new_password(
+    config: Settings,
+) -> None:
     large = os.urandom(16 * MiB)
     async with run_processes(config, provision=provision) as supervisor:
         await write(config, b"before", large)
@@ -87,8 +89,12 @@ async def test_nothing_acknowledged_is_lost_by_a_kill_or_a_stop(config: Settings
         assert checks[f"port {config.kafka_port}"].detail.startswith("held by our own kafka")
     assert orphans.find_processes(config.home) == []
 
+    before = platform_secret.load_or_create_password(config.home)
+    platform_secret.path_of(config.home).unlink()
     async with run_processes(config, provision=provision):  # the second start
-        assert [value for value, _ in await read(config)] == [b"before", large, b"after"]
+        assert platform_secret.load_or_create_password(config.home) != before
+        await write(config, b"at last")
+        assert [value for value, _ in await read(config)] == [b"before", large, b"after", b"at last"]
         assert kafka.cluster_id(config) == cluster
     assert orphans.find_processes(config.home) == []
 

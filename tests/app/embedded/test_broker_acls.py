@@ -135,14 +135,3 @@ async def test_the_listeners_of_the_platform_and_the_controller_require_a_passwo
 async def test_the_passwords_are_readable_by_their_owner_only(broker: Settings) -> None:
     assert mode(platform_secret.path_of(broker.home)) == 0o600
     assert mode(broker.home / "kafka" / "server.properties") == 0o600
-
-
-async def test_a_new_password_of_the_platform_replaces_the_brokers_old_one(tmp_path: Path) -> None:
-    config = platform_settings(tmp_path, tasks={TASK: "tests.support.tasks:Letters"})
-    async with run_processes(config):
-        before = platform_secret.load_or_create_password(config.home)
-    platform_secret.path_of(config.home).unlink()
-    async with run_processes(config):
-        assert platform_secret.load_or_create_password(config.home) != before
-        async with clients.create_producer(config) as producer:
-            await producer.send_and_wait(topics.LIFECYCLE, b"{}")

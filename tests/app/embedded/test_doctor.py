@@ -53,7 +53,8 @@ def test_a_blob_storage_that_cannot_be_reached_fails_with_a_remedy(tmp_path: Pat
     assert "HINDSIGHT_S3_ENDPOINT" in check.remedy
 
 
-def test_a_cluster_that_cannot_be_reached_fails(tmp_path: Path) -> None:
+def test_a_cluster_that_cannot_be_reached_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "BROKER_SECONDS", 0.5)
     assert checks_by_name(platform_settings(tmp_path, kafka_bootstrap="127.0.0.1:1"))["kafka"].status == "fail"
 
 

@@ -25,10 +25,9 @@ from app.settings import Settings
 from tests.support.platform import platform_settings, read_pids
 
 BEATS = """
-import sys, time
+import os, pathlib, sys, time
 from app.monitoring.heartbeat import Heartbeat, report_wait
-from app.settings import settings
-heartbeat = Heartbeat(settings().home)
+heartbeat = Heartbeat(pathlib.Path(os.environ["HINDSIGHT_HOME"]))
 print("begun", flush=True)
 if len(sys.argv) > 1:
     report_wait("ocr.features", sys.argv[1])
@@ -62,8 +61,10 @@ def group_progress(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], Gro
 
 
 @asynccontextmanager
-async def run_scripts(tmp_path: Path, output: StringIO, /, **scripts: str) -> AsyncIterator[Settings]:
-    """Run a supervisor of these scripts, each CODE or CODE|ARGUMENT."""
+async def run_scripts(
+    tmp_path: Path, output: StringIO, /, liveness: float = 60, progress: float = 60, **scripts: str
+) -> AsyncIterator[Settings]:
+    """Run a supervisor of these scripts, each CODE or CODE|ARGUMENT, with these timeouts in seconds."""
     procfile = tmp_path / "Procfile"
     lines = []
     for name, script in scripts.items():
@@ -74,8 +75,8 @@ async def run_scripts(tmp_path: Path, output: StringIO, /, **scripts: str) -> As
     config = platform_settings(
         tmp_path,
         tasks={"ocr": "models.ocr:Ocr"},
-        liveness_timeout_seconds=4,
-        progress_timeout_seconds=4,
+        liveness_timeout_seconds=liveness,
+        progress_timeout_seconds=progress,
         kafka_bootstrap="127.0.0.1:1",
     )
 
@@ -116,7 +117,7 @@ async def test_a_process_that_hangs_is_named_killed_and_restarted_and_its_neighb
     tmp_path: Path,
 ) -> None:
     output = StringIO()
-    async with run_scripts(tmp_path, output, recorder=BEATS, archive=BEATS) as config:
+    async with run_scripts(tmp_path, output, liveness=3, recorder=BEATS, archive=BEATS) as config:
         await until(is_running(config, "recorder", "archive"))
         before = read_pids(config)
         os.kill(before["recorder"], signal.SIGSTOP)
@@ -136,7 +137,7 @@ async def test_a_process_that_hangs_is_named_killed_and_restarted_and_its_neighb
 async def test_a_process_that_never_begins_to_answer_is_restarted_after_a_longer_timeout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.embedded.restart_policy.STARTUP_TIMEOUT_SECONDS", 1.0)
+    monkeypatch.setattr("app.embedded.restart_policy.STARTUP_TIMEOUT_SECONDS", 0.4)
     async with run_scripts(tmp_path, StringIO(), recorder=HANGS) as config:
         await until(
             lambda: process_status(config, "recorder").restarts >= 2 if status.read_status(config.home) else False
@@ -146,7 +147,7 @@ async def test_a_process_that_never_begins_to_answer_is_restarted_after_a_longer
 
 
 async def test_an_unknown_line_of_the_procfile_is_kept_running_and_not_probed(tmp_path: Path) -> None:
-    async with run_scripts(tmp_path, StringIO(), mine=HANGS) as config:
+    async with run_scripts(tmp_path, StringIO(), liveness=0.5, mine=HANGS) as config:
         await until(is_running(config, "mine"))
         await asyncio.sleep(config.liveness_timeout_seconds + 1)
         assert process_status(config, "mine").restarts == 0
@@ -155,7 +156,7 @@ async def test_an_unknown_line_of_the_procfile_is_kept_running_and_not_probed(tm
 async def test_a_process_that_runs_but_makes_no_progress_is_restarted(
     tmp_path: Path, group_progress: dict[tuple[str, str], GroupProgress]
 ) -> None:
-    async with run_scripts(tmp_path, StringIO(), preprocess=BEATS, worker=BEATS) as config:
+    async with run_scripts(tmp_path, StringIO(), progress=1, preprocess=BEATS, worker=BEATS) as config:
         await until(is_running(config, "preprocess", "worker"))
         group_progress |= stalled_progress(waiting=7)
         await until(lambda: process_status(config, "preprocess").restarts == 1)
@@ -178,7 +179,8 @@ def stalled_progress(waiting: int) -> dict[tuple[str, str], GroupProgress]:
 async def test_a_worker_that_waits_for_mlserver_has_mlserver_restarted(
     tmp_path: Path, group_progress: dict[tuple[str, str], GroupProgress]
 ) -> None:
-    async with run_scripts(tmp_path, StringIO(), mlserver=BEATS, worker=f"{BEATS}|MLServer-lost-it") as config:
+    waiting = f"{BEATS}|MLServer-lost-it"
+    async with run_scripts(tmp_path, StringIO(), progress=1, mlserver=BEATS, worker=waiting) as config:
         await until(is_running(config, "mlserver", "worker"))
         group_progress |= stalled_progress(waiting=0)
         group_progress[WORKER_GROUP, "ocr.features"] = GroupProgress(GroupPosition(0, 3, 3), 1000.0)
@@ -190,7 +192,7 @@ async def test_a_worker_that_waits_for_mlserver_has_mlserver_restarted(
 async def test_a_process_that_waits_for_its_storage_is_left_alone(
     tmp_path: Path, group_progress: dict[tuple[str, str], GroupProgress]
 ) -> None:
-    async with run_scripts(tmp_path, StringIO(), archive=f"{BEATS}|the-storage-is-away") as config:
+    async with run_scripts(tmp_path, StringIO(), progress=1, archive=f"{BEATS}|the-storage-is-away") as config:
         await until(is_running(config, "archive"))
         group_progress["hindsight-archive", "ocr.requests"] = GroupProgress(GroupPosition(0, 3, 3), 1000.0)
         await asyncio.sleep(3 * config.progress_timeout_seconds)

@@ -8,13 +8,17 @@ from aiokafka.errors import KafkaError
 from app.events import topics
 from app.kafka import clients
 from app.kafka.lag import PREPROCESS_GROUP
-from app.monitoring.progress import COMMIT_SECONDS, ProgressMonitor
+from app.monitoring import progress
+from app.monitoring.progress import ProgressMonitor
 from app.settings import Settings
 
+COMMIT_SECONDS = 1.0
 
-async def test_records_wait_until_their_group_commits_them(platform: Settings) -> None:
+
+async def test_records_wait_until_their_group_commits_them(platform: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "COMMIT_SECONDS", COMMIT_SECONDS)
     config = platform.model_copy(
-        update={"checkpoint_seconds": 0.1, "archive_seconds": 0.1, "unanswered_seconds": COMMIT_SECONDS + 2}
+        update={"checkpoint_seconds": 0.1, "archive_seconds": 0.1, "unanswered_seconds": COMMIT_SECONDS + 1}
     )
     name = topics.requests("ocr")
     monitor, key = ProgressMonitor(config), (PREPROCESS_GROUP, name)

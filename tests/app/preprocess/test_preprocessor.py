@@ -191,10 +191,8 @@ def test_features_carry_their_requests_identity_and_attributes() -> None:
 
 
 @pytest.mark.parametrize(("key", "hashed"), [(b"till 7", False), (None, True), (b"1", True)])
-def test_features_of_a_request_without_a_key_but_its_id_carry_the_hash_of_the_payload(
-    key: bytes | None, hashed: bool
-) -> None:
-    [record] = Preprocessor(Letters(), fetch, 100_000)(ORIGIN, key, b"abc", EVENT_HEADERS).records
+def test_features_of_a_request_without_a_key_carry_the_hash_of_the_payload(key: bytes | None, hashed: bool) -> None:
+    [record] = preprocess(b"abc", EVENT_HEADERS, key=key).records
     assert texts(record).get("ce_payloadhash") == (hashlib.sha256(b"abc").hexdigest() if hashed else None)
 
 

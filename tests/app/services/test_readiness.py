@@ -2,11 +2,12 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 
 from app.kafka import clients
 from app.kafka.lag import PREPROCESS_GROUP
-from app.monitoring.progress import COMMIT_SECONDS
+from app.monitoring import progress
 from app.registry.routes import Route
 from app.services.readiness import HealthChecker, PartReadiness, Readiness
 from app.services.state_metrics import StateMetrics
@@ -43,8 +44,9 @@ async def test_readiness_names_a_missing_topic(platform: Settings) -> None:
 
 
 async def test_a_stage_without_progress_on_overdue_records_is_not_ready_and_its_task_is_not_answered(
-    platform: Settings,
+    platform: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(progress, "COMMIT_SECONDS", 0.5)
     impatient = platform.model_copy(
         update={"unanswered_seconds": 0.1, "checkpoint_seconds": 0.1, "archive_seconds": 0.1}
     )
@@ -53,7 +55,7 @@ async def test_a_stage_without_progress_on_overdue_records_is_not_ready_and_its_
         for _ in range(3):
             await producer.send_and_wait("ocr.requests", b"payload")
     async with fake_processes(platform):
-        await asyncio.sleep(COMMIT_SECONDS + 0.5)
+        await asyncio.sleep(1)
         stalled = await check_readiness(impatient)
         assert not stalled.ready
         assert not stalled.parts["preprocess"].ready

@@ -27,7 +27,8 @@ def run_with(allocation: str) -> subprocess.CompletedProcess[str]:
     [
         ('block = "1" * (16 * 2**20)', "enough"),
         ('block = "1" * (96 * 2**20)', "too much"),
-        (f"subprocess.run([sys.executable, '-c', {CHILD!r}])", "too much"),
+        # Without our pipes, for whose end we would wait.
+        (f"subprocess.run([sys.executable, '-c', {CHILD!r}], stdout=-3, stderr=-3)", "too much"),
     ],
     ids=["less", "more", "a child more"],
 )

@@ -7,11 +7,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 from scipy.stats import chisquare
 
 from models.decision.exploration import FLOOR_SHARE, PARTS, Exploration, draw
 
-scores = st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=1000)
+
+def scores(limit: float, sizes: st.SearchStrategy[int]) -> st.SearchStrategy[NDArray[np.float32]]:
+    return arrays(np.float32, sizes, elements=st.floats(-limit, limit, width=32))
+
+
 explorations = st.builds(
     Exploration,
     kind=st.sampled_from(["softmax", "epsilon-greedy"]),
@@ -21,22 +27,21 @@ explorations = st.builds(
 )
 
 
-@given(explorations, scores)
+@given(explorations, scores(1e6, st.integers(1, 1000)))
 def test_probabilities_sum_to_1_exactly_and_none_is_below_the_floor(
-    exploration: Exploration, given_: list[float]
+    exploration: Exploration, logits: NDArray[np.float32]
 ) -> None:
-    parts = exploration.parts(np.array(given_, np.float32))
+    parts = exploration.parts(logits)
     assert int(parts.sum()) == PARTS
     assert float((parts / PARTS).sum()) == 1.0
-    assert parts.min() / PARTS >= min(exploration.floor, FLOOR_SHARE / len(given_))
+    assert parts.min() / PARTS >= min(exploration.floor, FLOOR_SHARE / len(logits))
 
 
-@given(st.lists(st.floats(-50, 50, width=32), min_size=2, max_size=50), st.floats(0.1, 10))
-def test_softmax_with_no_floor_is_the_softmax(given_: list[float], temperature: float) -> None:
-    logits = np.array(given_, np.float32)
+@given(scores(50, st.integers(2, 50)), st.floats(0.1, 10))
+def test_softmax_with_no_floor_is_the_softmax(logits: NDArray[np.float32], temperature: float) -> None:
     wanted = np.exp((logits.astype(np.float64) - logits.max()) / temperature)
     parts = Exploration(temperature=temperature, floor=0.0).parts(logits)
-    np.testing.assert_allclose(parts / PARTS, wanted / wanted.sum(), atol=len(given_) / PARTS)
+    np.testing.assert_allclose(parts / PARTS, wanted / wanted.sum(), atol=len(logits) / PARTS)
 
 
 @given(st.integers(2, 20), st.floats(0, 1), st.integers(0, 19))

@@ -3,6 +3,7 @@
 from functools import cache
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import onnxruntime
@@ -16,6 +17,7 @@ from models.nn.convolution import Parameters, parameter_count
 
 NETWORK = ConvCtc(height=11, classes=5, stem=(4, 6), channels=8, dilations=(1, 2))
 TEMPERATURE = 1.7
+LOGITS = jax.jit(NETWORK.logits)
 
 
 @cache
@@ -61,7 +63,7 @@ def test_a_signal_gives_the_same_alone_and_padded_in_a_batch(seed: int, widths: 
 @settings(max_examples=5, deadline=None)
 def test_onnx_runtime_agrees_with_jax(seed: int, widths: list[int]) -> None:
     signals = noise(seed, 2, 40)
-    logits = NETWORK.logits(lively_parameters(), jnp.asarray(signals) * 0.5, jnp.asarray(widths)) / TEMPERATURE
+    logits = LOGITS(lively_parameters(), jnp.asarray(signals) * 0.5, jnp.asarray(widths)) / TEMPERATURE
     expected = np.asarray(logits - jnp.log(jnp.exp(logits).sum(axis=2, keepdims=True)))
     found, lengths = serve(signals, widths)
     for row, length in enumerate(lengths):

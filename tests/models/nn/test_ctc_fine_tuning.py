@@ -13,7 +13,7 @@ from models.nn.ctc_fitting import CtcFittingPlan, Example, fit, mean_loss
 from models.nn.weight_interpolation import MAX_LOSS_INCREASE, SHARES
 
 NETWORK = ConvCtc(height=8, classes=4, stem=(4, 8), channels=16, dilations=(1,))
-PLAN = CtcFittingPlan(epochs=3, rate=3e-3, columns=256, buckets=(24,), scale=1.0, seed=4)
+PLAN = CtcFittingPlan(epochs=3, rate=3e-3, decay=0.0, columns=256, buckets=(24,), scale=1.0, seed=4)
 
 
 def bars(count: int, seed: int, ink: float = 1.0) -> list[Example]:

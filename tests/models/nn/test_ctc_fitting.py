@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from models.nn.conv_ctc import ConvCtc
-from models.nn.convolution import Parameters
+from models.nn.convolution import FittedParameters, Parameters
 from models.nn.ctc import label_probabilities
 from models.nn.ctc_fitting import CtcFittingPlan, Example, batches, fit, mean_loss
 
 NETWORK = ConvCtc(height=8, classes=4, stem=(4, 8), channels=16, dilations=(1,))
-PLAN = CtcFittingPlan(epochs=6, rate=5e-3, columns=256, buckets=(24,), scale=1.0, seed=4)
+PLAN = CtcFittingPlan(epochs=6, rate=5e-3, decay=0.0, columns=256, buckets=(24,), scale=1.0, seed=4)
+LOGITS = jax.jit(NETWORK.logits)
 
 
 def bars(count: int, seed: int) -> list[Example]:
@@ -29,9 +30,22 @@ def bars(count: int, seed: int) -> list[Example]:
     return examples
 
 
-def test_the_loss_falls_and_each_step_is_reported() -> None:
-    steps: list[tuple[int, int, float]] = []
-    fitted = fit(NETWORK, NETWORK.initial(0), bars(300, 1), PLAN, lambda *step: steps.append(step))
+Steps = list[tuple[int, int, float]]
+
+
+@pytest.fixture(scope="module")
+def fitted_and_steps() -> tuple[FittedParameters, Steps]:
+    steps: Steps = []
+    return fit(NETWORK, NETWORK.initial(0), bars(300, 1), PLAN, lambda *step: steps.append(step)), steps
+
+
+@pytest.fixture(scope="module")
+def trained(fitted_and_steps: tuple[FittedParameters, Steps]) -> Parameters:
+    return fitted_and_steps[0].parameters
+
+
+def test_the_loss_falls_and_each_step_is_reported(fitted_and_steps: tuple[FittedParameters, Steps]) -> None:
+    fitted, steps = fitted_and_steps
     assert [step for step, _, _ in steps] == list(range(1, len(fitted.losses) + 1))
     assert {total for _, total, _ in steps} == {len(fitted.losses)}
     assert np.mean(fitted.losses[-5:]) < 0.5 * np.mean(fitted.losses[:5])
@@ -59,17 +73,12 @@ def test_batches_hold_each_example_once_zero_padded() -> None:
     assert sorted(found) == sorted((one.signal.tobytes(), tuple(one.labels)) for one in examples)
 
 
-GENTLE = replace(PLAN, epochs=3, rate=1e-3, decay=0.0)
-
-
-@pytest.fixture(scope="module")
-def trained() -> Parameters:
-    return fit(NETWORK, NETWORK.initial(0), bars(300, 1), PLAN).parameters
+GENTLE = replace(PLAN, epochs=3, rate=1e-3)
 
 
 def probability(parameters: Parameters, example: Example, labels: list[int]) -> float:
     width = example.signal.shape[1]
-    logits = NETWORK.logits(parameters, jnp.asarray(example.signal[None]), jnp.array([width]))
+    logits = LOGITS(parameters, jnp.asarray(example.signal[None]), jnp.array([width]))
     found = label_probabilities(np.asarray(jax.nn.log_softmax(logits)), np.array([logits.shape[1]]), [labels])
     return float(found[0])
 

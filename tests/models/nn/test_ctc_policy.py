@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.base import Asked
 from models.nn.ctc import best_path, label_probabilities, single_spaced
-from models.nn.ctc_policy import ServedLabels, joint_probabilities, serve
+from models.nn.ctc_policy import ServedLabels, joint_probabilities, propensities, serve
 
 CLASSES = 3
 shares = st.floats(0.0, 1.0)
@@ -96,3 +96,13 @@ def test_a_text_too_improbable_for_a_float_has_a_propensity_above_zero() -> None
     uniform = np.full((1, 2000, 64), -np.log(64), np.float32)
     (one,) = serve(uniform, np.array([2000]), 1.0, rngs(1))
     assert 0 < one.propensity < 1e-300
+
+
+@given(seed=seeds, explore=shares)
+def test_propensities_of_all_labels_sum_to_1_and_are_those_of_serving(seed: int, explore: float) -> None:
+    log_probs, everything = random_log_probs(seed, 1, 4), all_labels(4)
+    count = len(everything)
+    found = propensities(np.repeat(log_probs, count, axis=0), np.full(count, 4), everything, explore)
+    assert found.sum() == pytest.approx(1.0, abs=1e-5)
+    (one,) = serve(log_probs, np.array([4]), explore, rngs(1))
+    assert found[everything.index(one.labels)] == pytest.approx(one.propensity, rel=1e-9, abs=1e-300)

@@ -17,7 +17,8 @@ from models.ocr.training.network import NETWORK
 from models.ocr.training.trainer import OcrTrainer, Sizes
 from models.training_command import write
 
-QUICK = CtcFittingPlan(epochs=1, columns=4096, buckets=(1024,))
+# Of the shapes of training/test_fine_tuning.py, so that they are compiled once.
+QUICK = CtcFittingPlan(epochs=1, columns=2432, buckets=(608,))
 TRAINER = OcrTrainer(Ocr(), plan=QUICK, sizes=Sizes(train_digits=24, train_printed=8, validation=6, held_out=6))
 
 

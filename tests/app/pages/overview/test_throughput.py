@@ -8,22 +8,19 @@ import pytest
 
 from app.events import topics
 from app.kafka import provisioning
-from app.pages.overview.throughput import (
-    BUCKET_COUNT,
-    BUCKET_SECONDS,
-    BucketCounts,
-    ThroughputReader,
-    answers_per_second,
-)
+from app.pages.overview import throughput
+from app.pages.overview.throughput import BUCKET_COUNT, BucketCounts, ThroughputReader, answers_per_second
 from app.settings import Settings
 from tests.support.kafka_clients import OutgoingRecord, publish
 
 _NUMBERS = count()
+BUCKET_SECONDS = 2
 
 
 @pytest.fixture
-async def config(platform: Settings) -> Settings:
-    """Settings of a task without any answers, on the real broker."""
+async def config(platform: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings of a task without any answers, on the real broker, and short buckets."""
+    monkeypatch.setattr(throughput, "BUCKET_SECONDS", BUCKET_SECONDS)
     settings = platform.model_copy(update={"tasks": {f"traffic_{next(_NUMBERS)}": "tests.support.tasks:Letters"}})
     await provisioning.provision(settings)
     return settings

@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from app.events.cloudevents import Origin, TopicId
-from app.preprocess.isolation.pool import MAX_DEFERRED, WorkerPool
+from app.preprocess.isolation import pool as isolation_pool
+from app.preprocess.isolation.pool import WorkerPool
 from app.preprocess.isolation.work_item import WorkItem
 from app.preprocess.isolation.worker_process import WorkerUnstartable
 from app.preprocess.preprocessor import PreprocessResult
@@ -19,10 +20,26 @@ from app.settings import Settings
 from models.base import Rejected
 
 OFFSETS = itertools.count()
+MAX_DEFERRED = 2
+
+
+@pytest.fixture(autouse=True)
+def few_deferred(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lower the limit, because each payload that hangs needs three workers."""
+    monkeypatch.setattr(isolation_pool, "MAX_DEFERRED", MAX_DEFERRED)
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerPool]:
+    """A pool for all tests that leave no payload behind: it survives any of them."""
+    worker_pool = WorkerPool(settings(tmp_path_factory.mktemp("pool")), "unruly")
+    yield worker_pool
+    worker_pool.close()
 
 
 @pytest.fixture
-def pool(tmp_path: Path) -> Iterator[WorkerPool]:
+def new_pool(tmp_path: Path) -> Iterator[WorkerPool]:
+    """A pool with one worker."""
     worker_pool = WorkerPool(settings(tmp_path), "unruly")
     yield worker_pool
     worker_pool.close()
@@ -32,7 +49,7 @@ def settings(home: Path, **values: Any) -> Settings:
     defaults: dict[str, Any] = {
         "home": home,
         "tasks": {"unruly": "tests.support.unruly:Unruly"},
-        "preprocess_deadline_seconds": 2.0,
+        "preprocess_deadline_seconds": 1.0,
         "preprocess_memory_mib": 300,
     }
     return Settings(**(defaults | values))
@@ -116,11 +133,11 @@ def test_payloads_that_hang_are_refused_and_affect_no_other(pool: WorkerPool) ->
     assert {result.rejection and result.rejection.code for result in answers.values()} == {"preprocess_timeout"}
 
 
-def test_run_waits_for_a_payload_if_no_more_can_be_deferred(pool: WorkerPool) -> None:
-    pool.run_to_completion(item(b"abc"))
+def test_run_waits_for_a_payload_if_no_more_can_be_deferred(new_pool: WorkerPool) -> None:
+    new_pool.run_to_completion(item(b"abc"))
     hanging = [item(b"sleep") for _ in range(MAX_DEFERRED)]
-    assert [pool.run(work_item) for work_item in hanging] == [None] * MAX_DEFERRED
-    result = pool.run(item(b"nap"))
+    assert [new_pool.run(work_item) for work_item in hanging] == [None] * MAX_DEFERRED
+    result = new_pool.run(item(b"nap"))
     assert result is not None
     assert result.rejection is None
 
@@ -132,16 +149,18 @@ def test_a_payload_that_an_earlier_pool_deferred_is_started_again(pool: WorkerPo
 
 def test_killing_an_idle_worker_fails_no_payload(pool: WorkerPool) -> None:
     pool.run_to_completion(item(b"abc"))
-    for pid in worker_pids():
-        os.kill(pid, signal.SIGKILL)
+    next_worker = pool._idle[-1]
+    os.kill(next_worker._process.pid, signal.SIGKILL)
     assert pool.run_to_completion(item(b"abc")).rejection is None
+    assert next_worker not in pool._idle
 
 
 def test_a_stopped_worker_is_replaced(pool: WorkerPool) -> None:
     pool.run_to_completion(item(b"abc"))
-    for pid in worker_pids():
-        os.kill(pid, signal.SIGSTOP)
+    next_worker = pool._idle[-1]
+    os.kill(next_worker._process.pid, signal.SIGSTOP)
     assert pool.run_to_completion(item(b"abc")).rejection is None
+    assert next_worker not in pool._idle
 
 
 def test_a_session_that_kills_or_hangs_its_process_is_refused(pool: WorkerPool) -> None:

@@ -12,6 +12,7 @@ from app.events.base import ModelRef
 from app.events.model_events import ModelEvaluated
 from app.outcomes.audit import AnsweredShare
 from app.retraining.pipeline.gate import GateEvidence, GateVerdict, PairedScore, evaluate_gate
+from app.retraining.pipeline.gate_rewards import RewardEvidence
 from app.settings.gate import GateSettings
 from models.off_policy import Estimate
 
@@ -30,8 +31,8 @@ def make_pairs(gain: float, count: int = 300, slices: dict[str, str] | None = No
     ]
 
 
-def make_estimate(value: float, spread: float = 0.1, count: int = 400) -> Estimate:
-    return Estimate(value, np.resize([spread, -spread], count))
+def make_estimate(value: float, spread: float = 0.1, count: int = 400) -> RewardEvidence:
+    return RewardEvidence(Estimate(value, np.resize([spread, -spread], count)))
 
 
 GOOD = GateEvidence(
@@ -166,21 +167,29 @@ def test_a_candidate_with_a_low_off_policy_difference_is_refused() -> None:
     assert evaluate_gate(replace(GOOD, off_policy=make_estimate(-0.005)), BOUNDS, 0).passed
     reason = only_reason(replace(GOOD, off_policy=make_estimate(0.05, spread=1.0)))
     assert reason == (
-        "By the log the value changes by +0.0500, at 95% between -0.0481 and +0.1481:"
+        "By the log the value changes by +0.0500, at 95% between -0.0484 and +0.1484:"
         " the lower end must not be below -0.02."
     )
 
 
 def test_a_task_with_rewards_only_needs_a_better_off_policy_value() -> None:
-    rewarded = replace(GOOD, pairs=[], original_scores=[], latency_ms=(0.0, 0.0))
+    rewarded = replace(GOOD, pairs=[], original_scores=[])
     assert evaluate_gate(replace(rewarded, off_policy=make_estimate(0.05)), BOUNDS, 0).passed
-    assert "the lower end must not be below 0." in only_reason(replace(rewarded, off_policy=make_estimate(0.005)))
+    assert "the lower end must exceed 0." in only_reason(replace(rewarded, off_policy=make_estimate(0.005)))
+
+
+@pytest.mark.parametrize("count", [1, 99])
+def test_a_few_labels_do_not_block_many_rewards(count: int) -> None:
+    evidence = replace(GOOD, pairs=make_pairs(WORSE, count), off_policy=make_estimate(0.05, count=10_000))
+    assert evaluate_gate(evidence, BOUNDS, 0).passed
+    enough = replace(evidence, pairs=make_pairs(WORSE, 100))
+    assert only_reason(enough).startswith("On the newest 100 held-out outcomes")
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_an_off_policy_estimate_from_few_decisions_is_refused(count: int) -> None:
     estimate = Estimate(nan, np.empty(0)) if count == 0 else Estimate(0.5, np.zeros(1))
-    assert "By the log" in only_reason(replace(GOOD, off_policy=estimate))
+    assert "By the log" in only_reason(replace(GOOD, off_policy=RewardEvidence(estimate)))
 
 
 @pytest.mark.parametrize("latency_ms", [(15.1, 10.0), (nan, 10.0), (11.0, nan), (11.0, 0.0), (1001.0, 1000.0)])
@@ -214,9 +223,9 @@ def test_the_refusal_says_how_much_of_the_audit_is_answered() -> None:
 
 
 def test_twenty_outcomes_are_enough_for_a_large_improvement_and_for_no_small_one() -> None:
-    large = evaluate_gate(replace(GOOD, pairs=[PairedScore(0.9, 0.4)] * 20), BOUNDS, 0)
-    assert large.passed
-    assert "must exceed 0" in only_reason(replace(GOOD, pairs=[PairedScore(0.9, 0.8)] * 20))
+    labels_only = replace(GOOD, off_policy=None)
+    assert evaluate_gate(replace(labels_only, pairs=[PairedScore(0.9, 0.4)] * 20), BOUNDS, 0).passed
+    assert "must exceed 0" in only_reason(replace(labels_only, pairs=[PairedScore(0.9, 0.8)] * 20))
 
 
 @pytest.mark.parametrize(
@@ -236,8 +245,8 @@ def test_non_finite_scores_of_outcomes_are_refused(bad: PairedScore) -> None:
 def test_all_failed_checks_are_reported_together() -> None:
     nothing = GateEvidence([PairedScore(1.0, 0.5)], [(nan, 0.9)], (1, 9), make_estimate(-1.0), (nan, nan), 2**40)
     verdict = evaluate_gate(nothing, BOUNDS, 0)
-    assert len(verdict.reasons) == 6
-    assert verdict.metrics.keys() >= {"outcomes", "original_champion", "size_bytes"}
+    assert len(verdict.reasons) == 5, "one outcome is too few to be judged beside rewards"
+    assert verdict.metrics.keys() >= {"off_policy", "original_champion", "size_bytes"}
 
 
 some_pairs = st.lists(

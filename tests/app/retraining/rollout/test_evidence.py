@@ -228,3 +228,14 @@ def test_the_newest_predictions_are_measured_and_all_are_counted(
     records += [make_outcome(request, at(10 + request), score=request / 10) for request in (1, 2, 3)]
     arm = gather(tmp_path, records).champion
     assert (arm.answers, list(arm.latencies_ms), list(arm.scores)) == (3, [2, 3], [0.2, 0.3])
+
+
+def test_the_range_of_scores_is_the_tasks_and_that_of_rewards_where_there_are_any(tmp_path: Path) -> None:
+    class Wide(Scales):
+        score_range = (-3.0, 1.0)
+
+    labelled = [make_prediction(1, at(0), "2", "canary"), make_outcome(1, at(5), "audit", score=0.5)]
+    rewarded = [*labelled, make_prediction(2, at(0)), make_outcome(2, at(5), "all", reward=0.5)]
+    assert gather(tmp_path / "a", labelled, task=Wide()).score_range == (-3.0, 1.0)
+    assert gather(tmp_path / "b", rewarded, task=Wide()).score_range == (-1.0, 1.0)
+    assert gather(tmp_path / "c", rewarded, "shadow", Wide()).score_range == (-3.0, 1.0), "a shadow gets no reward"

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from app.retraining.rollout.policy import CHAMPION_SHARE, SHADOW_SHARE, Arm, RolloutDecision, RolloutEvidence, decide
+from app.retraining.rollout.policy import (
+    CHAMPION_SHARE,
+    REWARD_RANGE,
+    SHADOW_SHARE,
+    Arm,
+    RolloutDecision,
+    RolloutEvidence,
+    decide,
+)
 from app.settings.rollout import RolloutSettings
 from models.off_policy import Floats
 
@@ -199,11 +207,25 @@ def test_a_loss_within_the_tolerance_is_not_rolled_back() -> None:
     assert decide(0.5, RolloutEvidence(candidate, champion, 20), strict).action == "roll back"
 
 
-def test_rewards_are_compared_in_their_own_range() -> None:
-    plan = PLAN.model_copy(update={"score_range": (-1.0, 1.0)})
-    observed = RolloutEvidence(make_arm(5000, score=-0.9, labels=2000), make_arm(5000, score=-0.2, labels=2000), 20)
-    assert decide(0.5, observed, plan).action == "roll back"
-    assert decide(0.5, observed, PLAN).action == "advance", "below the range all are alike"
+@pytest.mark.parametrize("score_range", [None, (-1.0, 1.0), (0.0, 1.0)])
+def test_a_policy_that_earns_less_than_0_is_rolled_back_whatever_the_range_says(
+    score_range: tuple[float, float] | None,
+) -> None:
+    plan = PLAN.model_copy(update={"score_range": score_range})
+    for lowest, champion in ((-1.0, 0.0), (-0.9, -0.2)):
+        for observed_range in ((0.0, 1.0), REWARD_RANGE):
+            worse, other = (make_arm(5000, score=earned, labels=2000) for earned in (lowest, champion))
+            observed = RolloutEvidence(worse, other, 20, observed_range)
+            for share in (0.05, 0.25, 0.5):
+                assert decide(share, observed, plan).action == "roll back"
+
+
+def test_scores_need_more_evidence_in_a_wider_range() -> None:
+    arm = make_arm(5000, score=0.8, labels=300)
+    narrow, wide = (RolloutEvidence(arm, arm, 20, score_range) for score_range in ((0.0, 1.0), REWARD_RANGE))
+    assert decide(0.5, narrow, PLAN).reason != decide(0.5, wide, PLAN).reason
+    set_by_hand = PLAN.model_copy(update={"score_range": (0.0, 1.0)})
+    assert decide(0.5, narrow, PLAN) == decide(0.5, wide, set_by_hand)
 
 
 def test_a_share_that_the_settings_no_longer_have_advances_to_the_next_larger_one() -> None:

@@ -61,12 +61,10 @@ def ended(run_id: str = "r") -> RetrainingEnded:
     return RetrainingEnded(task=TASK, run_id=run_id, outcome="refused", reason="test")
 
 
-def gated_run(version: str, score: float) -> list[tuple[float, EventData]]:
+def gated_run(version: str, score: float, metric: str = "score_candidate") -> list[tuple[float, EventData]]:
     """Return a run whose candidate passed the gate with a score, and is the champion from minute 0 on."""
     model = ModelRef(name=TASK, version=version)
-    evaluated = ModelEvaluated(
-        task=TASK, run_id="r", model=model, dataset="h", metrics={"score_candidate": score}, passed=True
-    )
+    evaluated = ModelEvaluated(task=TASK, run_id="r", model=model, dataset="h", metrics={metric: score}, passed=True)
     registered = ModelRegistered(
         task=TASK, model=model, artifact="blob://x", card={}, run_id="r", preprocess_version="1"
     )
@@ -205,6 +203,10 @@ def test_predictions_before_the_last_promotion_are_not_the_reference(tmp_path: P
         make_outcome(2, at(121), score=0.6),
     ]
     assert observe(tmp_path, records, 260, build_models((90, there))).reference == pytest.approx(0.6)
+
+
+def test_a_champion_that_passed_by_rewards_has_its_reward_as_reference(tmp_path: Path) -> None:
+    assert observe(tmp_path, [], 200, build_models(*gated_run("2", -0.3, "reward_candidate"))).reference == -0.3
 
 
 # Drift and latency

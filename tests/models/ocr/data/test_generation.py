@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from models.ocr.data import generation
 from models.ocr.data.fonts import FAMILIES, Family, font_files
 from models.ocr.data.generation import digit_scans, make_lines, split_fonts
 from models.ocr.data.lines import held_out_scans
@@ -57,7 +58,8 @@ def test_lines_are_as_the_network_wants_them() -> None:
         assert unknown_symbols(line.text) == ""
 
 
-def test_lines_do_not_depend_on_the_number_of_processes() -> None:
-    alone, together = (make_lines("digits", "test", 251, 2, processes=count) for count in (1, 2))
+def test_lines_do_not_depend_on_the_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generation, "CHUNK", 10)
+    alone, together = (make_lines("digits", "test", 11, 2, processes=count) for count in (1, 2))
     assert [line.text for line in alone] == [line.text for line in together]
     assert all(np.array_equal(a.signal, b.signal) for a, b in zip(alone, together, strict=True))

@@ -38,15 +38,18 @@ def little(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def rows() -> list[dict[str, Any]]:
-    """Clips that were heard rightly: corrected in other letters, or rewarded, one wrongly so."""
+    """Clips that were heard rightly: corrected in other letters, or rewarded, two wrongly so.
+
+    The text for validation has more than 16 symbols, as have those that are rehearsed: so one shape is compiled.
+    """
     found = []
     for number, sample in enumerate(islice(shipped(HELD_OUT), 8)):
         features, declaration = tensors.encode(TASK.preprocess(sample.payload))
         said: dict[str, Any] = {"label": json.dumps({"text": sample.correction["text"].upper() + "."})}
-        if number % 2:
-            said = {"reward": 1.0 if number % 4 == 1 else -1.0}
+        if number % 2 == 0:
+            said = {"reward": 1.0 if number % 4 == 0 else -1.0}
         served = {"output": json.dumps(sample.correction), "propensity": 0.9}
-        split = "validation" if number == 2 else "train"
+        split = "validation" if number == 1 else "train"
         found.append({"features": features, "tensors": declaration, "split": split, **served, **said})
     return found
 

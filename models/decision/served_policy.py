@@ -1,0 +1,29 @@
+"""The policy that a version serves on logged decisions: its network's, with the task's exploration."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.decision.exploration import PARTS
+from models.decision.task import Decision
+from models.decision.training.log_reader import Log
+from models.decision.training.network import Network, scores
+from models.decision.training.returns import flat, standardised
+
+
+def served_policies(task: Decision, network: Network, log: Log) -> list[NDArray[np.float64]]:
+    """Return the probability with which each action would be served, (N, n) for each group; 0 of padding."""
+    policies = []
+    for group in standardised(log, network.scale):
+        logits = np.asarray(scores(network.policy, group.context, group.actions))
+        values = np.zeros(logits.shape)
+        for row, (count, of_decision) in enumerate(zip(group.count, logits, strict=True)):
+            values[row, :count] = task.exploration.parts(of_decision[:count]) / PARTS
+        policies.append(values)
+    return policies
+
+
+def of_chosen(log: Log, tables: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return the values of the chosen actions, (N,), from values of all actions, (N, n) for each group."""
+    return flat(log, [table[np.arange(len(group)), group.chosen] for table, group in zip(tables, log, strict=True)])
