@@ -1,4 +1,5 @@
 import base64
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -189,6 +190,12 @@ def test_features_carry_their_requests_identity_and_attributes() -> None:
     assert event.extensions["requestlogtime"] == "1769860800123"
     assert event.extensions["preprocessversion"] == "1"
     assert float(event.extensions["preprocessms"]) >= 0
+
+
+@pytest.mark.parametrize(("key", "hashed"), [(b"till 7", False), (None, True), (b"1", True)])
+def test_features_of_a_request_without_a_key_carry_the_hash_of_the_payload(key: bytes | None, hashed: bool) -> None:
+    [record] = preprocess(b"abc", EVENT_HEADERS, key=key).records
+    assert texts(record).get("ce_payloadhash") == (hashlib.sha256(b"abc").hexdigest() if hashed else None)
 
 
 def test_a_redelivered_bare_payload_has_the_same_prediction() -> None:
