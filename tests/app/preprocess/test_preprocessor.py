@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from app.events.cloudevents import JSON, ConsumedRecord, Headers, Origin, Record, TopicId
@@ -99,8 +99,7 @@ def test_a_bare_payload_is_taken_as_it_is(payload: bytes) -> None:
 
 @given(st.text(st.characters(max_codepoint=127), min_size=1, max_size=50).map(str.encode))
 def test_a_payload_in_json_is_the_same_as_the_bare_one(payload: bytes) -> None:
-    if payload in ODD_PAYLOADS:
-        return
+    assume(payload not in ODD_PAYLOADS)
     envelope = json.dumps({"data_base64": base64.b64encode(payload).decode()}).encode()
     for headers in ((), JSON_HEADERS, (("content-type", b"application/json; charset=utf-8"),)):
         assert payload_of(preprocess(envelope, headers)) == payload
