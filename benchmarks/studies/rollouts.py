@@ -9,10 +9,11 @@ than is tolerated), and gives the time to the end.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
+from numpy.typing import NDArray
 from rich.console import Console
 
 from app.retraining.rollout.comparison import Arm, Histogram, RolloutEvidence
@@ -77,7 +78,7 @@ class _Sums:
     def __init__(self, keys: int) -> None:
         self.counts, self.sums = np.zeros(keys), np.zeros(keys)
 
-    def add(self, rng: np.random.Generator, counts: Counts, means: Floats) -> None:
+    def add(self, rng: np.random.Generator, counts: NDArray[Any], means: Floats) -> None:
         self.counts += counts
         self.sums += rng.binomial(counts.astype(np.int64), np.clip(means, 0, 1))
 

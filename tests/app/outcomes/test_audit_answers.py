@@ -3,7 +3,7 @@
 from app.outcomes.label_aggregation import build_outcome, outcome_id
 from app.outcomes.prediction_history import PredictionHistory
 from app.settings import TaskSettings
-from tests.app.outcomes.test_label_aggregation import LATER, outcome_of
+from tests.support.sum_outcomes import LATER, outcome_of
 from tests.support.sum_task import (
     SumTask,
     make_correction,

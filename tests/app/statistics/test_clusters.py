@@ -1,11 +1,13 @@
 """Differences of means of scores that come in clusters."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from app.statistics.clusters import ClusterSums, between_variance, known_deviations, mean_difference
 from models.off_policy import Floats
@@ -14,7 +16,7 @@ RUNS = 400
 ZIPF = 1 / np.arange(1, 101)
 
 
-def sum_by_key(keys: Floats, scores: Floats) -> ClusterSums:
+def sum_by_key(keys: NDArray[Any], scores: Floats) -> ClusterSums:
     return ClusterSums.of(
         [
             (str(key), np.sum(keys == key), scores[keys == key].sum(), np.square(scores[keys == key]).sum())
@@ -46,7 +48,7 @@ def test_equal_arms_of_different_keys_rarely_differ() -> None:
 
 def test_clusters_cost_nothing_where_keys_are_alike() -> None:
     arms = draw(np.random.default_rng(0), 5000, 0.0)
-    by_key, by_request = (mean_difference(*arms, by_cluster, 0.0) for by_cluster in (True, False))
+    by_key, by_request = (mean_difference(*arms, by_cluster=by_cluster, doubt=0.0) for by_cluster in (True, False))
     assert by_key.standard_error == pytest.approx(by_request.standard_error, rel=0.3)
 
 
@@ -63,22 +65,22 @@ def test_an_arm_of_one_key_is_as_uncertain_as_the_keys_of_the_other_arm_differ()
 
 
 def test_two_single_keys_show_nothing() -> None:
-    arms = (ClusterSums.of([(key, 100, 70.0, 50.0)]) for key in "ab")
-    assert mean_difference(*arms, True, 0.0).standard_error == math.inf
+    one, other = (ClusterSums.of([(key, 100, 70.0, 50.0)]) for key in "ab")
+    assert mean_difference(one, other, True, 0.0).standard_error == math.inf
 
 
 def test_the_past_of_the_keys_makes_the_difference_more_precise() -> None:
     rng = np.random.default_rng(0)
     means = 0.7 + 0.1 * rng.standard_normal(40)
 
-    def scores_of(keys: Floats) -> ClusterSums:
+    def scores_of(keys: NDArray[Any]) -> ClusterSums:
         drawn = np.repeat(keys, 50)
         return sum_by_key(drawn, means[drawn] + 0.1 * rng.standard_normal(len(drawn)))
 
     past = known_deviations(scores_of(np.arange(40)))
     arms = scores_of(np.arange(20)), scores_of(np.arange(20, 40))
     before = mean_difference(*arms, True, 0.0)
-    after = mean_difference(*(arm.less(past) for arm in arms), True, 0.0)
+    after = mean_difference(arms[0].less(past), arms[1].less(past), True, 0.0)
     assert after.standard_error < before.standard_error / 3
     assert abs(after.value) < 3 * after.standard_error
 
@@ -93,8 +95,8 @@ def test_a_key_of_which_little_is_known_is_taken_to_be_like_the_others() -> None
 
 
 def test_equal_scores_leave_a_doubt() -> None:
-    arms = (ClusterSums.of([("all", 20, 20.0, 20.0)]) for _ in range(2))
-    assert mean_difference(*arms, False, 0.25).standard_error == pytest.approx(math.sqrt(2 * 0.25) / 20)
+    arm = ClusterSums.of([("all", 20, 20.0, 20.0)])
+    assert mean_difference(arm, arm, False, 0.25).standard_error == pytest.approx(math.sqrt(2 * 0.25) / 20)
 
 
 @given(st.lists(st.floats(0, 1), min_size=4, max_size=20), st.floats(-1, 1))

@@ -47,7 +47,7 @@ def gather(
         )
 
 
-def score_sum(arm: Arm) -> tuple[float, float]:
+def score_sum(arm: Arm) -> tuple[float, Any]:
     """Return the number of scores, and their sum."""
     return arm.scores.count, pytest.approx(arm.scores.sums.sum())
 
@@ -146,7 +146,7 @@ def test_scores_are_summed_by_key_if_keys_are_assigned(tmp_path: Path) -> None:
         record
         for request, (key, score) in enumerate([("ada", 0.5), ("bob", 1.0), ("ada", 0.25), (None, 0.0), (None, 1.0)])
         for record in (
-            dataclasses.replace(make_prediction(request, at(1)), key=key and key.encode()),
+            dataclasses.replace(make_prediction(request, at(1)), key=key.encode() if key else None),
             make_outcome(request, at(5), score=score, label={"weight": 5.0}),
         )
     ]
