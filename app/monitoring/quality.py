@@ -29,6 +29,8 @@ class ScoredOutcome:
     selection: Literal["all", "audit", "volunteer"]
     selection_probability: float | None
     accepted: bool | None = None
+    counts: bool = True
+    """Whether the audit asked for its score. What only volunteers score is not an answer of the audit."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class QualityEstimate:
     """Scores with a known selection probability (labelled,)."""
     weights: Floats = field(compare=False, repr=False)
     """Weights of `scores`, 1 / p (labelled,)."""
+    selected: int = 0
+    """Number of the window's selected predictions."""
 
     @property
     def coverage(self) -> float:
@@ -96,7 +100,9 @@ def estimate_quality(outcomes: Sequence[ScoredOutcome], predictions: int) -> Qua
     """
     scored = [(outcome, score) for outcome in outcomes if (score := _score(outcome)) is not None]
     labelled = [
-        (score, outcome.selection_probability) for outcome, score in scored if outcome.selection_probability is not None
+        (score, outcome.selection_probability)
+        for outcome, score in scored
+        if outcome.selection_probability is not None and outcome.counts
     ]
     scores = np.array([score for score, _ in labelled], np.float64)
     weights = 1 / np.array([probability for _, probability in labelled], np.float64)
@@ -117,6 +123,7 @@ def estimate_quality(outcomes: Sequence[ScoredOutcome], predictions: int) -> Qua
         standard_error=float("inf") if estimate is None else estimate.standard_error,
         scores=scores,
         weights=weights,
+        selected=selected,
     )
 
 

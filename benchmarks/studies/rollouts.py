@@ -9,17 +9,18 @@ than is tolerated), and gives the time to the end.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
+from numpy.typing import NDArray
 from rich.console import Console
 
 from app.retraining.rollout.comparison import Arm, Histogram, RolloutEvidence
 from app.retraining.rollout.policy import CHAMPION_SHARE, SHADOW_SHARE, RolloutDecision, decide
 from app.settings.rollout import RolloutSettings
 from app.statistics.clusters import ClusterSums, known_deviations
-from models.off_policy import Floats, Places
+from models.off_policy import Floats
 
 BETWEEN_KEYS = 0.1
 """The standard deviation of the keys' mean scores."""
@@ -31,6 +32,8 @@ HISTORY_MINUTES = 24 * 60
 FIRST_LOOK_MINUTES, LOOK_GROWTH = 2.0, 1.05
 _LATENCIES_MS = 20 * np.exp(0.3 * np.linspace(-3, 3, 61))
 _LATENCY_SHARES = np.exp(-np.square(np.linspace(-3, 3, 61)) / 2) / np.exp(-np.square(np.linspace(-3, 3, 61)) / 2).sum()
+
+Counts = Floats
 
 
 @dataclass(frozen=True)
@@ -75,9 +78,9 @@ class _Sums:
     def __init__(self, keys: int) -> None:
         self.counts, self.sums = np.zeros(keys), np.zeros(keys)
 
-    def add(self, rng: np.random.Generator, counts: Places, means: Floats) -> None:
+    def add(self, rng: np.random.Generator, counts: NDArray[Any], means: Floats) -> None:
         self.counts += counts
-        self.sums += rng.binomial(counts, np.clip(means, 0, 1))
+        self.sums += rng.binomial(counts.astype(np.int64), np.clip(means, 0, 1))
 
     def of_keys(self) -> ClusterSums:
         seen = np.flatnonzero(self.counts)

@@ -13,6 +13,7 @@ from app.catalog.orm import OutcomeRow, PredictionRow
 from app.events.types import OutcomeRecorded, PredictionMade
 from app.monitoring.drift import DriftFinding, Samples
 from app.monitoring.quality import QualityEstimate, ScoredOutcome, estimate_quality
+from app.outcomes.audit import is_answered
 from app.registry.registry import TaskModels
 from app.retraining.triggers import drift_window
 from app.retraining.triggers.observation import Alert, LatencyStats, Observation, TimeWindow, WindowValue
@@ -191,7 +192,8 @@ def _reward_defaulted() -> Any:
 
 def _scored_outcome(outcome: OutcomeRecorded, time: datetime) -> ScoredOutcome:
     score = outcome.reward if outcome.score is None else outcome.score
-    return ScoredOutcome(time, score, outcome.selection, outcome.selection_probability, outcome.accepted)
+    probability, counts = outcome.selection_probability, is_answered(outcome)
+    return ScoredOutcome(time, score, outcome.selection, probability, outcome.accepted, counts)
 
 
 def _latency_of(predictions: Sequence[PredictionMade]) -> LatencyStats:

@@ -1,20 +1,22 @@
 """Differences of means of scores that come in clusters."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from app.statistics.clusters import ClusterSums, between_variance, known_deviations, mean_difference
-from models.off_policy import Floats, Places
+from models.off_policy import Floats
 
 RUNS = 400
 ZIPF = 1 / np.arange(1, 101)
 
 
-def sum_by_key(keys: Places, scores: Floats) -> ClusterSums:
+def sum_by_key(keys: NDArray[Any], scores: Floats) -> ClusterSums:
     return ClusterSums.of(
         [
             (str(key), np.sum(keys == key), scores[keys == key].sum(), np.square(scores[keys == key]).sum())
@@ -46,7 +48,7 @@ def test_equal_arms_of_different_keys_rarely_differ() -> None:
 
 def test_clusters_cost_nothing_where_keys_are_alike() -> None:
     arms = draw(np.random.default_rng(0), 5000, 0.0)
-    by_key, by_request = (mean_difference(*arms, by_cluster, 0.0) for by_cluster in (True, False))
+    by_key, by_request = (mean_difference(*arms, by_cluster=by_cluster, doubt=0.0) for by_cluster in (True, False))
     assert by_key.standard_error == pytest.approx(by_request.standard_error, rel=0.3)
 
 
@@ -71,7 +73,7 @@ def test_the_past_of_the_keys_makes_the_difference_more_precise() -> None:
     rng = np.random.default_rng(0)
     means = 0.7 + 0.1 * rng.standard_normal(40)
 
-    def scores_of(keys: Places) -> ClusterSums:
+    def scores_of(keys: NDArray[Any]) -> ClusterSums:
         drawn = np.repeat(keys, 50)
         return sum_by_key(drawn, means[drawn] + 0.1 * rng.standard_normal(len(drawn)))
 

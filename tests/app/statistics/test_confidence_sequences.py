@@ -91,7 +91,7 @@ def test_an_asymptotic_interval_is_wider_than_one_for_one_look_and_the_narrowest
 @given(in_unit_interval, st.sampled_from([0.5, 0.9]), st.floats(0.01, 0.2))
 def test_a_quantile_of_counted_values_is_that_of_the_values(values: Floats, level: float, alpha: float) -> None:
     distinct, counts = np.unique(values, return_counts=True)
-    counted = confidence_sequences.quantile_interval(distinct, level, alpha, counts)
+    counted = confidence_sequences.quantile_interval(distinct, level, alpha, counts.astype(np.float64))
     assert counted == confidence_sequences.quantile_interval(values, level, alpha)
 
 

@@ -47,7 +47,7 @@ def gather(
         )
 
 
-def score_sum(arm: Arm) -> tuple[float, float]:
+def score_sum(arm: Arm) -> tuple[float, Any]:
     """Return the number of scores, and their sum."""
     return arm.scores.count, float(arm.scores.sums.sum().round(9))
 
