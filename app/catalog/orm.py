@@ -55,6 +55,7 @@ class PredictionRow(FirstWinsRow):
     """A prediction, served or by a shadow. `time` is its `ce_time`.
 
     `waiting` marks a served prediction whose outcome has no reward: there are few, and a partial index finds them.
+    `key_digest` is the same for the requests of one key, and null without a key.
     """
 
     __tablename__ = "predictions"
@@ -70,6 +71,7 @@ class PredictionRow(FirstWinsRow):
     version: Mapped[str]
     request_source: Mapped[str]
     subject: Mapped[str | None]
+    key_digest: Mapped[str | None]
     time: Mapped[datetime]
     waiting: Mapped[bool]
     data: Mapped[dict[str, Any]]

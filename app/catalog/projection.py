@@ -1,5 +1,6 @@
 """Projection of records to rows: the tables in which a record has a row, and its columns."""
 
+import hashlib
 import json
 import uuid
 from collections.abc import Iterator
@@ -63,7 +64,9 @@ def project_record(record: ConsumedRecord) -> Iterator[TableRow]:
     json.dumps(data, allow_nan=False)  # raises ValueError for NaN and infinity, which databases don't accept as JSON
     logged_columns = _log_position(record, type_name) | {"data": data}
     for table, row in (
-        _task_rows(event_data, event) if event_type not in _LIFECYCLE_TYPES else _lifecycle_rows(event_data, event)
+        _task_rows(event_data, event, record.key)
+        if event_type not in _LIFECYCLE_TYPES
+        else _lifecycle_rows(event_data, event)
     ):
         yield (
             table,
@@ -96,7 +99,7 @@ def _log_position(record: ConsumedRecord, type_name: str) -> dict[str, Any]:
     }
 
 
-def _task_rows(event_data: EventData, event: Event) -> Iterator[TableRow]:
+def _task_rows(event_data: EventData, event: Event, key: bytes | None) -> Iterator[TableRow]:
     time = datetime.fromisoformat(event.time).astimezone(UTC)
     match event_data:
         case PredictionMade():
@@ -109,6 +112,7 @@ def _task_rows(event_data: EventData, event: Event) -> Iterator[TableRow]:
                     "version": event_data.model.version,
                     "request_source": event.extensions.get("requestsource", f"kafka:{event_data.task}.requests"),
                     "subject": event.subject,
+                    "key_digest": hashlib.sha256(key).hexdigest()[:16] if key else None,
                     "time": time,
                     "waiting": event_data.role != "shadow",
                 },

@@ -87,6 +87,9 @@ def _unseen_since(settings: "Settings", task: "Task", number: str) -> datetime |
 
 
 def _print_backtest(name: str, backtest: "Backtest") -> None:
+    from app.outcomes.audit import AnsweredShare
+    from app.settings.gate import MIN_ANSWERED_SHARE
+
     print(f"{name}, compared with the served predictions:")
     print(
         f"{'from':<19}  {'rows':>7}  {'unanswered':>10}  {'agreement':>9}  {'outcomes':>8}  {'score':>6}  {'served':>6}"
@@ -99,6 +102,8 @@ def _print_backtest(name: str, backtest: "Backtest") -> None:
         print(f"The score changes by {backtest.difference:+.4f}, 95 % interval {low:+.4f} to {high:+.4f}.")
     else:
         print("No outcome can be compared: label audited predictions of the split test, or since the training.")
+    if refusal := AnsweredShare(backtest.answered or 0, backtest.selected or 0).refusal(MIN_ANSWERED_SHARE):
+        print(f"{refusal} Only a stretch of time with enough answers is compared.")
 
 
 def _span_line(first: str, span: "BacktestSpan") -> str:

@@ -37,6 +37,7 @@ HEADER_DESCRIPTIONS = {
     "ce_sequence": "The number of a session's chunk or of a stream's frame: 0, 1, 2, ...",
     "ce_partial": "`true` on an answer to a session in progress, which is neither counted nor learned from.",
     "ce_missing": "The number of the session's chunks that were given up.",
+    "ce_payloadhash": "On features: SHA-256 of the payload of a request without a key, the entity of its dataset row.",
     "ce_replayof": "The dead letter that was redelivered as this event.",
 }
 _REQUIRED_HEADERS = ["ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time"]

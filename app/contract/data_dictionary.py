@@ -37,7 +37,8 @@ _DATASET_COLUMNS = {
     "prediction_id": "The prediction's id.",
     "request_id": "The request's `ce_id`.",
     "request_source": "The request's `ce_source`.",
-    "entity": "The request's key, or its id. All rows of an entity are in one split.",
+    "entity": "The request's key; without one the hash of its payload, or its id if an older release preprocessed it."
+    " All rows of an entity are in one split.",
     "time": "The request's `ce_time`.",
     "split": "`train` (80 %), `validation` (10 %) or `test` (10 %), by a hash of `entity`: stable as data grows.",
     "features": "The tensors that the model received; `models.tensors.decode(features, tensors)` reads them.",
@@ -57,6 +58,8 @@ _DATASET_COLUMNS = {
     "score": "The score of the output against the label; 1 is perfect.",
     "selection": "How the prediction was selected for review: all, audit or volunteer; null if it was not reviewed.",
     "selection_probability": "The probability of that selection; null, because unknown, for volunteers.",
+    "audit_answered": "Whether the audit's queue asked for some of the feedback; null outside of the audit, and for"
+    " predictions that older releases recorded.",
 }
 _HEADING = """\
 # The events

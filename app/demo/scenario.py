@@ -69,7 +69,7 @@ class ScenarioTiming:
                 "quality_min_answered_share": 0.5,
                 "cooldown_seconds": self.window_seconds,
             },
-            "gate": {"min_outcomes": 20, "max_latency_ratio": 5},
+            "gate": {"min_outcomes": 20, "unseen_loss": 0.0, "max_latency_ratio": 5},
             "rollout": {
                 "min_shadow_answers": self.min_answers,
                 "min_answers": self.min_answers // 2,

@@ -7,7 +7,7 @@ predictions.
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -23,16 +23,20 @@ from app.events.base import ModelRef
 from app.events.model_events import Backtest, BacktestSpan
 from app.inference.local_model import LocalModel
 from app.inference.predictor import PredictionResult, Predictor
-from app.statistics.bootstrap import weighted_mean
+from app.outcomes.audit import audited_rows
+from app.settings.gate import MIN_ANSWERED_SHARE
+from app.statistics.mean_intervals import clustered_mean
 from models import tensors
 from models.base import Asked, OnStep, Rejected, Task, Untrainable
 from models.datasets import ROWS
 
 SPAN_COUNT = 10
 _LEVEL = 0.95
+_AUDIT_ANSWERED = "audit_answered"
+_AUDIT_COLUMNS = ("selection", "selection_probability", _AUDIT_ANSWERED, "label")
 _BATCH = 64
 _COLUMNS = (
-    *("prediction_id", "time", "features", "tensors", "output", "label", "split"),
+    *("prediction_id", "entity", "time", "features", "tensors", "output", "label", "split"),
     *("selection", "selection_probability"),
 )
 
@@ -47,29 +51,32 @@ class _RowResult:
     scores: tuple[float, float] | None
     """Scores of the version and of the served output; None if they can't be compared."""
     weight: float
+    entity: str | None
+    audit: Mapping[str, Any] | None
+    """The columns that say whether the audit is answered; None if the version may have learned from the row."""
 
 
-def backtest(
-    task: Task, version: Path, dataset: Path, on_step: OnStep, seed: int = 0, new_since: datetime | None = None
-) -> Backtest:
+def backtest(task: Task, version: Path, dataset: Path, on_step: OnStep, new_since: datetime | None = None) -> Backtest:
     """Backtest a version, a `model.onnx`, on the rows of a dataset that have features. Raises `Untrainable`.
 
     Scores come from the audit sample in the split `test`, which no training sees. From `new_since` on they come from
-    every split, because the version can't have learned from these requests.
+    every split, because the version can't have learned from these requests. They come from a stretch of time in which
+    enough of the audit is answered.
     """
     try:
         with pq.ParquetFile(dataset / ROWS) as file:
             results = asyncio.run(_replay_rows(task, version, file, on_step, new_since))
     except (OSError, pa.ArrowException, KeyError, json.JSONDecodeError, Rejected) as error:
         raise Untrainable(f"{dataset / ROWS} can't be read as a dataset of `hindsight replay`: {error}") from error
-    return _summarize(results, seed)
+    return _summarize(results)
 
 
 def served_rows(file: pq.ParquetFile) -> Iterator[Mapping[str, Any]]:
     """Yield a dataset's rows that have features and an output, in order of time, with one batch in memory."""
-    for batch in file.iter_batches(_BATCH, columns=list(_COLUMNS)):
+    added = {_AUDIT_ANSWERED} & set(file.schema_arrow.names)  # older releases wrote no such column
+    for batch in file.iter_batches(_BATCH, columns=[*_COLUMNS, *added]):
         complete = pc.and_(pc.is_valid(batch["features"]), pc.is_valid(batch["output"]))
-        yield from batch.filter(complete).to_pylist()
+        yield from ({_AUDIT_ANSWERED: None} | row for row in batch.filter(complete).to_pylist())
 
 
 async def predict_rows(
@@ -102,27 +109,41 @@ def _compare_row(
 ) -> _RowResult:
     served, probability = json.loads(row["output"]), row["selection_probability"]
     unseen = row["split"] == "test" or (since is not None and row["time"] >= since)
-    agreement = None if output is None else score(task, output, served)
+    result = _RowResult(
+        time=row["time"],
+        agreement=None if output is None else score(task, output, served),
+        scores=None,
+        weight=0.0,
+        entity=row["entity"],
+        audit={name: row[name] for name in _AUDIT_COLUMNS} if unseen else None,
+    )
     if row["label"] is None or probability is None or not unseen:
-        return _RowResult(row["time"], agreement, None, 0.0)
+        return result
     label = json.loads(row["label"])
     candidate = 0.0 if output is None else score(task, output, label)
-    return _RowResult(row["time"], agreement, (candidate, score(task, served, label)), 1 / probability)
+    return replace(result, scores=(candidate, score(task, served, label)), weight=1 / probability)
 
 
-def _summarize(results: Sequence[_RowResult], seed: int) -> Backtest:
+def _summarize(all_results: Sequence[_RowResult]) -> Backtest:
+    unseen = [index for index, row in enumerate(all_results) if row.audit is not None]
+    audit = audited_rows((row.audit for row in all_results if row.audit is not None), MIN_ANSWERED_SHARE)
+    counted = {unseen[position] for position in audit.counted}
+    results = [row if index in counted else replace(row, scores=None) for index, row in enumerate(all_results)]
     scored = [row for row in results if row.scores is not None]
     difference, interval = None, None
-    if len(scored) > 1:
+    entities = [index if row.entity is None else row.entity for index, row in enumerate(scored)]
+    if len(set(entities)) > 1:
         gains = np.array([row.scores[0] - row.scores[1] for row in scored if row.scores])
         weights = np.array([row.weight for row in scored])
-        difference, interval = weighted_mean(gains, weights, _LEVEL, np.random.default_rng(seed))
+        difference, interval = clustered_mean(gains, weights, entities, _LEVEL)
     total = _summarize_span(results)
     return Backtest(
         **(total.model_dump() if total else {"rows": 0, "unanswered": 0, "agreement": None, "outcomes": 0}),
         difference=difference,
         interval=interval,
         spans=tuple(_summarize_spans(results)),
+        selected=audit.share.selected,
+        answered=audit.share.answered,
     )
 
 

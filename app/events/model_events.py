@@ -91,9 +91,14 @@ class Backtest(BacktestSpan):
     difference: float | None
     """Its mean score minus that of the served predictions; null for fewer than two outcomes."""
     interval: tuple[float, float] | None
-    """The 95 % interval of the difference, by a paired bootstrap."""
+    """The 95 % interval of the difference, of paired scores by entity."""
     spans: tuple[BacktestSpan, ...]
     """The history, divided into spans of equal length."""
+    selected: Count | None = None
+    """The number of predictions outside of the training data that the audit selected; null for older releases."""
+    answered: Count | None = None
+    """The number of these that are answered. Only those of the stretch of time with enough answers are in `outcomes`.
+    """
 
 
 class ModelBacktested(EventData):

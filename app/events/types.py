@@ -144,6 +144,10 @@ class FeedbackGiven(PredictionReference):
     """Whether the prediction was right."""
     actor: Actor
     """The person or application that gives the feedback."""
+    queue: Literal["audit", "uncertain"] | None = None
+    """The review queue that asked for this feedback; null if nobody asked, or if an older release wrote it."""
+    blind: bool | None = None
+    """Whether the actor answered before the model's output was shown; null if that is not known."""
 
     @model_validator(mode="after")
     def _check_content(self) -> Self:
@@ -217,6 +221,8 @@ class OutcomeRecorded(EventData):
     """How the prediction was selected for review: as all are, by random audit, or by a volunteer."""
     selection_probability: Probability | None = None
     """The probability of that selection; null, because unknown, for volunteers."""
+    audit_answered: bool | None = None
+    """Whether the audit's queue asked for some of the feedback; null outside of the audit, and for older releases."""
 
 
 class EventRejected(OpaqueEvent):

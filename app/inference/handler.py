@@ -29,7 +29,7 @@ _ReadableFeatures = tuple[int, Event, Features]
 
 
 class InferenceHandler:
-    """Answers the features of one task, each by the version that the current route assigns to its key."""
+    """Answers the features of one task, each by the version that the current route assigns to its key or its id."""
 
     def __init__(
         self, settings: Settings, task: Task, route: RouteLookup, connect: Callable[[], InferenceBackend]
@@ -61,9 +61,11 @@ class InferenceHandler:
                     answers[index] = [self._skip_frame(event, batch[index].key)]
             readable = [item for item in readable if item[1].id not in superseded]
         route = await self._route()
+        by_key = self._settings.for_task(self._task.name).retraining.rollout.assignment == "key"
         groups: dict[tuple[str, Role], list[_ReadableFeatures]] = defaultdict(list)
         for index, event, features in readable:
-            assignment = route.assign(self._task.name, batch[index].key or event.id.encode())
+            unit = (batch[index].key if by_key else None) or event.id.encode()
+            assignment = route.assign(self._task.name, unit)
             groups[assignment].append((index, event, features))
         # All results before any answer: a batch that is retried because a version is unavailable is counted once.
         results = await asyncio.gather(

@@ -84,4 +84,4 @@ def _batch_means(stretch: Floats, length: int) -> Floats:
     tests, events = stretch.shape
     count = events // length
     batches: Floats = stretch[:, events - count * length :].reshape(tests, count, length)
-    return np.mean(batches, axis=2)
+    return np.asarray(batches.mean(axis=2))

@@ -27,6 +27,8 @@ class ScoredOutcome:
     selection: Literal["all", "audit", "volunteer"]
     selection_probability: float | None
     accepted: bool | None = None
+    counts: bool = True
+    """Whether the audit asked for its score. What only volunteers score is not an answer of the audit."""
     key: str | None = None
     """The subject of the request: scores with one key depend on each other. None is a key of its own."""
 
@@ -58,6 +60,8 @@ class QualityEstimate:
     """Weights of `scores`, 1 / p (labelled,)."""
     keys: NDArray[np.intp] = field(compare=False, repr=False)
     """Number of the key of each of `scores` (labelled,)."""
+    selected: int = 0
+    """Number of the window's selected predictions."""
 
     @property
     def coverage(self) -> float:
@@ -86,7 +90,7 @@ def estimate_quality(outcomes: Sequence[ScoredOutcome], predictions: int) -> Qua
     labelled = [
         (score, outcome.selection_probability, outcome.key)
         for outcome, score in scored
-        if outcome.selection_probability is not None
+        if outcome.selection_probability is not None and outcome.counts
     ]
     scores = np.array([score for score, _, _ in labelled], np.float64)
     weights = 1 / np.array([probability for _, probability, _ in labelled], np.float64)
@@ -108,6 +112,7 @@ def estimate_quality(outcomes: Sequence[ScoredOutcome], predictions: int) -> Qua
         scores=scores,
         weights=weights,
         keys=_number_keys([key for _, _, key in labelled]),
+        selected=selected,
     )
 
 

@@ -48,7 +48,11 @@ def build_outcome(
         return None
     return OutcomeRecorded(
         **prediction.model_dump(include=_PREDICTION_FIELDS),
-        **vars(aggregated) | {"label": None if aggregated.label is None else json.loads(aggregated.label)},
+        **vars(aggregated)
+        | {
+            "label": None if aggregated.label is None else json.loads(aggregated.label),
+            "audit_answered": aggregated.audit_answered if selection == "audit" else None,
+        },
         request_source=served.request_source,
         retracted=retracted,
         selection=selection,
@@ -68,6 +72,7 @@ class AggregatedFeedback:
     reward_defaulted: bool
     score: float | None
     feedback: int
+    audit_answered: bool
 
 
 def aggregate_feedback(
@@ -96,6 +101,7 @@ def aggregate_feedback(
         reward_defaulted=defaulted,
         score=None if label is None else task.score(output, json.loads(label)),
         feedback=len(valid_feedback),
+        audit_answered=any(event.feedback.queue == "audit" for event, _ in valid_feedback),
     )
 
 
@@ -110,7 +116,8 @@ def in_audit_sample(prediction_id: str, rate: float) -> bool:
 
 def outcome_id(outcome: OutcomeRecorded) -> str:
     """Return the event id: equal for equal outcomes of a prediction, however often they are recorded."""
-    added_later = set() if outcome.retracted else {"retracted"}  # outcomes keep the ids that older releases gave them
+    # Outcomes keep the ids that older releases gave them.
+    added_later = {name for name, absent in _ADDED_LATER.items() if getattr(outcome, name) == absent}
     return str(uuid.uuid5(_NAMESPACE, canonical_json(outcome.model_dump(mode="json", exclude=added_later))))
 
 
@@ -123,6 +130,10 @@ def build_outcome_record(outcome: OutcomeRecorded, as_of: datetime) -> Record:
         source=f"hindsight/{outcome.task}",
         time=format_rfc3339(as_of.timestamp() * 1000),
     )
+
+
+_ADDED_LATER: Mapping[str, Any] = {"retracted": 0, "audit_answered": None}
+"""Fields that older releases lack, with the value that means the same as their absence."""
 
 
 @dataclass(frozen=True)

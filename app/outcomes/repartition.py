@@ -98,11 +98,12 @@ class Repartitioner:
 
 
 def repartition(record: ConsumedRecord, task: str, prediction_id: str) -> Record:
-    """Return the record under the prediction's id, with its origin in `joined_*` headers at the end."""
+    """Return the record under the prediction's id, with its key and its origin in `joined_*` headers at the end."""
     origin = record.origin
     values = (origin.topic_id, origin.topic, origin.partition, origin.offset, origin.timestamp_ms)
     headers = tuple((name, str(value).encode()) for name, value in zip(_ORIGIN_HEADERS, values, strict=True))
-    return Record(topics.joins(task), prediction_id.encode(), record.value, (*record.headers, *headers))
+    original_key = (_KEY_HEADER, record.key or b"")
+    return Record(topics.joins(task), prediction_id.encode(), record.value, (*record.headers, original_key, *headers))
 
 
 def restore_original(record: ConsumedRecord) -> ConsumedRecord | None:
@@ -117,9 +118,13 @@ def restore_original(record: ConsumedRecord) -> ConsumedRecord | None:
         origin = Origin(TopicId(topic_id), topic, int(partition), int(offset), int(logged))
     except ValueError as error:
         raise Rejected("bad_join", str(error)) from error
-    return dataclasses.replace(record, origin=origin, headers=record.headers[: -len(_ORIGIN_HEADERS)])
+    key, headers = None, record.headers[: -len(_ORIGIN_HEADERS)]
+    if headers and headers[-1][0] == _KEY_HEADER:  # earlier releases did not keep the key
+        key, headers = headers[-1][1] or None, headers[:-1]
+    return dataclasses.replace(record, origin=origin, key=key, headers=headers)
 
 
+_KEY_HEADER = "joined_key"
 _ORIGIN_HEADERS = ("joined_epoch", "joined_topic", "joined_partition", "joined_offset", "joined_logged")
 
 

@@ -1,7 +1,8 @@
 """Turns a request into its features: one pure function for the live and the bounded Flink jobs."""
 
+import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from app.events import topics
@@ -101,6 +102,7 @@ class Preprocessor:
                 "preprocessversion": self.task.preprocess_version,
                 "preprocessms": f"{(time.perf_counter() - started) * 1000:.3f}",
                 "tensors": declaration,
+                **_payload_hash(key, event.id, payload),
                 **propagated_extensions(event),
             },
         )
@@ -129,3 +131,9 @@ class Preprocessor:
         reference, letter = build_dead_letter(record, origin, failure, event_id)
         answer = build_failed_prediction(self.task.name, event_id, failure, reference, key, event)
         return PreprocessResult((letter, answer), error)
+
+
+def _payload_hash(key: bytes | None, request_id: str, payload: bytes) -> Mapping[str, str]:
+    """Return the extension by which equal payloads get into one split of a dataset; none if the request has a key."""
+    is_keyless = key is None or key == request_id.encode()
+    return {"payloadhash": hashlib.sha256(payload).hexdigest()} if is_keyless else {}

@@ -18,7 +18,10 @@ class Route:
     shadows: tuple[str, ...] = ()
 
     def assign(self, task: str, key: bytes) -> tuple[str, Role]:
-        """Return the version that answers the requests of a key, and its role. They are constant for a route."""
+        """Return the version that answers the requests of a key, and its role. They are constant for a route.
+
+        The key is the request's id where a task is assigned by request (`RolloutSettings.assignment`).
+        """
         if self.canary is not None and hash_fraction(task, self.canary, key) < self.canary_share:
             return self.canary, "canary"
         return self.champion, "champion"

@@ -47,12 +47,15 @@ SCHEMA = pa.schema(
         ("score", pa.float64()),
         ("selection", pa.string()),
         ("selection_probability", pa.float64()),
+        ("audit_answered", pa.bool_()),
     ]
 )
 """A row for each served prediction, in the order of `time` and `prediction_id`. `output` and `label` are JSON;
 `features` are tensors as `models.tensors.decode(features, tensors)` reads them."""
 
 
+_ADDED_LATER = frozenset({"audit_answered"})
+"""Columns that older releases lack. They are a part of the content hash only if they have a value."""
 _DICTIONARY_COLUMNS = ["request_source", "tensors", "split", "version", "role", "selection", "actors.list.element"]
 """Columns with few different values; for the others Parquet would try a dictionary in vain."""
 
@@ -66,16 +69,22 @@ class ContentHash:
 
     def __init__(self) -> None:
         self._columns: dict[str, tuple[Any, Any, Any]] = {}
+        self._with_values: set[str] = set()
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
             self._update_column(name, column)
+            if column.null_count < len(column):
+                self._with_values.add(name)
 
     def hexdigest(self) -> str:
         """Return the hash of all rows so far."""
         total = hashlib.sha256()
+        absent = _ADDED_LATER - self._with_values
         for name, digests in sorted(self._columns.items()):
+            if name in absent:
+                continue
             total.update(f"{name}\0".encode() + b"".join(digest.digest() for digest in digests))
         return total.hexdigest()
 

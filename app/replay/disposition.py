@@ -44,7 +44,8 @@ FROM log_requests
 
 _CREATE_FEATURES = f"""
 CREATE TABLE features AS
-SELECT id, logged, {_POSITION}, data_uri, extensions['tensors'] AS tensors, CASE
+SELECT id, logged, {_POSITION}, data_uri, extensions['tensors'] AS tensors,
+    extensions['payloadhash'] AS payload_hash, CASE
     WHEN {_IS_MARKED} THEN {_MARK_DISPOSITION} WHEN "type" IS NULL THEN 'rejected:bad_headers'
     WHEN coalesce(extensions['preprocessversion'], '') <> $preprocess_version THEN 'skipped:other_preprocess_version'
     END AS disposition
@@ -74,15 +75,18 @@ WHERE disposition IS NULL AND NOT ("time" >= $since AND "time" < $until)
 _CREATE_SELECTIONS = f"""
 CREATE TABLE selections AS
 SELECT fields.prediction_id AS id, arg_min(fields.selection, (logged, {_POSITION})) AS selection,
-    arg_min(fields.selection_probability, (logged, {_POSITION})) AS selection_probability
+    arg_min(fields.selection_probability, (logged, {_POSITION})) AS selection_probability,
+    arg_min(fields.audit_answered IS NOT NULL, (logged, {_POSITION})) AS asks_audit
 FROM (
     SELECT logged, {_POSITION}, try(json_transform(decode(data),
-        '{{"prediction_id": "VARCHAR", "selection": "VARCHAR", "selection_probability": "DOUBLE"}}')) AS fields
+        '{{"prediction_id": "VARCHAR", "selection": "VARCHAR", "selection_probability": "DOUBLE",
+            "audit_answered": "BOOLEAN"}}')) AS fields
     FROM log_outcomes WHERE "type" = $outcome_type
 ) WHERE fields.selection IS NOT NULL
 GROUP BY fields.prediction_id
 """
-"""The first outcome decides how a prediction was selected: the audit rate may change after its draw."""
+"""The first outcome decides how a prediction was selected: the audit rate may change after its draw. It also says
+whether the release that recorded it knows which feedback the audit's queue asked for."""
 
 _CREATE_JOINED = """
 CREATE TABLE joined AS
@@ -90,7 +94,8 @@ SELECT p.id AS prediction_id, r.id AS request_id, r.source AS request_source, r.
     p.confidence, p.propensity, p.version, p.role, p."time" AS predicted,
     p.rowid AS p_row, r.rowid AS r_row,
     r.epoch AS r_epoch, r."partition" AS r_partition, r."offset" AS r_offset,
-    r.data_uri AS r_data_uri, r.content_type AS r_content_type, s.selection, s.selection_probability
+    r.data_uri AS r_data_uri, r.content_type AS r_content_type, s.selection, s.selection_probability,
+    s.asks_audit
 FROM predictions p JOIN requests r ON r.source = p.request_source AND r.id = p.request_id
 LEFT JOIN selections s ON s.id = p.id
 WHERE p.disposition IS NULL AND r.disposition IS NULL
@@ -105,10 +110,22 @@ _SPLIT = (
 
 CREATE_CANDIDATES = f"""
 CREATE VIEW candidates AS
-SELECT j.* EXCLUDE (predicted), l.* EXCLUDE (prediction_id), {_SPLIT} AS split
-FROM joined j LEFT JOIN labels l USING (prediction_id)
+WITH payloads AS (
+    SELECT id, arg_min(payload_hash, (logged, {_POSITION})) AS payload_hash
+    FROM features WHERE payload_hash IS NOT NULL GROUP BY id
+), entities AS (
+    SELECT joined.* REPLACE (coalesce(payload_hash, entity) AS entity)
+    FROM joined LEFT JOIN payloads ON payloads.id = joined.prediction_id
+)
+SELECT j.* EXCLUDE (predicted, asks_audit), l.* EXCLUDE (prediction_id, audit_answered), {_SPLIT} AS split,
+    CASE WHEN asks_audit THEN coalesce(l.audit_answered, FALSE) END AS audit_answered
+FROM entities j LEFT JOIN labels l USING (prediction_id)
 """
-"""The candidates for rows, on which `--where` is a condition. An entity never changes its split."""
+"""The candidates for rows, on which `--where` is a condition. An entity never changes its split.
+
+A request without a key has the hash of its payload as its entity, so that the same bytes are never in two splits; if an
+older release preprocessed it, it has its id.
+"""
 
 CREATE_ROWS = """
 CREATE TABLE rows AS

@@ -50,6 +50,7 @@ LABELS_SCHEMA = pa.schema(
         ("reward", pa.float64()),
         ("reward_defaulted", pa.bool_()),
         ("score", pa.float64()),
+        ("audit_answered", pa.bool_()),
     ]
 )
 

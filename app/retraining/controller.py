@@ -28,7 +28,7 @@ from app.retraining.backends.backend import RunCrashed, clean_up
 from app.retraining.backends.factory import create_backend
 from app.retraining.lease import Leases
 from app.retraining.rollout import evidence, execution, policy
-from app.retraining.rollout.policy import RolloutEvidence
+from app.retraining.rollout.comparison import RolloutEvidence
 from app.retraining.run_events import SOURCE, end_event
 from app.retraining.triggers.trigger_service import TriggerService
 from app.settings import Settings
@@ -64,6 +64,8 @@ class Controller:
         self._registry: Registry | None = None
         self.trigger_service = TriggerService(settings, catalog, publisher, progress)
         self.backend = create_backend(settings)
+        self._looks: dict[str, datetime] = {}
+        """The time of the last look at each task's rollout."""
         self.decisions: dict[str, str] = {}
         """The reason of the last decision on each run's rollout."""
 
@@ -167,7 +169,9 @@ class Controller:
             if models.frozen is None:
                 await changes.shadow(version, "It passed the gate.", SOURCE)
             return
-        observed = await self._gather_evidence(task, models, version, role, execution.stage_started(models, version))
+        observed = await self._gather_evidence(task, models, version, role)
+        if observed is None:
+            return
         decision = execution.decide_step(models, run, observed, self._retraining_settings(run.task))
         self.decisions[run.id] = decision.reason
         await execution.apply_decision(changes, models, run, decision)
@@ -176,21 +180,26 @@ class Controller:
         """Roll back a canary that was started by hand, if it is worse."""
         version = models.route.canary
         assert version is not None
-        observed = await self._gather_evidence(
-            task, models, version, "canary", execution.stage_started(models, version)
-        )
+        observed = await self._gather_evidence(task, models, version, "canary")
+        if observed is None:
+            return
         harm = policy.harm_reason(observed, self._retraining_settings(task.name).rollout)
         if harm is not None:
             await RegistryWriter(self._settings, task, self._publisher.publish).roll_back(version, harm, SOURCE)
 
     async def _gather_evidence(
-        self, task: Task, models: TaskModels, version: str, role: Role, since: datetime
-    ) -> RolloutEvidence:
-        champion, now = models.route.champion, datetime.now(UTC)
+        self, task: Task, models: TaskModels, version: str, role: Role
+    ) -> RolloutEvidence | None:
+        """Return the evidence of the current step; None if it is too early for another look."""
+        since, now = execution.stage_started(models, version), datetime.now(UTC)
+        if not evidence.is_due(self._looks.get(task.name), since, now):
+            return None
+        self._looks[task.name] = now
+        champion, plan = models.route.champion, self._retraining_settings(task.name).rollout
         return await asyncio.to_thread(
             self._catalog.query,
             lambda connection: evidence.gather_rollout_evidence(
-                connection, task, (version, role), champion, since, now
+                connection, task, (version, role), champion, since, now, plan
             ),
         )
 

@@ -1,7 +1,7 @@
 """The settings of a rollout."""
 
 from itertools import pairwise
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -27,6 +27,12 @@ class RolloutSettings(RenamedSettings):
     """Minimum number of the candidate's predictions as a shadow."""
     canary_shares: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.05, 0.25, 0.5)
     """The growing shares of the requests that the candidate answers as a canary."""
+    assignment: Literal["key", "request"] = "key"
+    """Whether all requests of a key have the same version, or each request may have another.
+
+    By key, a user is not answered by two versions in turn, and an episode or a session keeps its version; but what a
+    canary shows depends on the keys that it has, so that evidence grows with their number. By request, it depends on
+    the number of requests only: better for a task that answers each request by itself."""
     min_answers: Annotated[int, Field(ge=1)] = 200
     """Minimum number of the candidate's answers in each step as a canary."""
     min_minutes: Annotated[float, Field(ge=0)] = 10.0
@@ -39,7 +45,8 @@ class RolloutSettings(RenamedSettings):
     score_range: tuple[float, float] | None = None
     """The lowest and the highest score; scores outside widen it. None: the task's, and -1 to 1 for rewards."""
     max_score_loss: Annotated[float, Field(ge=0)] = 0.02
-    """How far below the champion's mean score the candidate's may be."""
+    """How far below the champion's mean score the candidate's may be as the champion. A canary that is about to get a
+    share of the requests may be further below, divided by that share."""
     max_error_rate_increase: Annotated[float, Field(ge=0)] = 0.01
     """How far above the champion's error rate the candidate's may be."""
     max_latency_ratio: Annotated[float, Field(ge=1)] = 1.5

@@ -6,6 +6,7 @@ from croniter import croniter
 from pydantic import ConfigDict, Field, field_validator
 
 from app.settings.former_names import RenamedSettings
+from app.settings.gate import MIN_ANSWERED_SHARE
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -36,7 +37,7 @@ class TriggerSettings(RenamedSettings):
     quality_min_labelled: Annotated[int, Field(ge=2)] = 100
     """Minimum effective number of labels with a known selection probability in a window, and in the champion's first
     windows for these to be its reference instead of its score at the gate."""
-    quality_min_answered_share: Annotated[float, Field(ge=0, le=1)] = 0.8
+    quality_min_answered_share: Annotated[float, Field(ge=0, le=1)] = MIN_ANSWERED_SHARE
     """Minimum share of a window's audit that is answered. With less, mostly the mistakes are known."""
 
     drift_windows: Count | None = 24

@@ -7,11 +7,11 @@ drift shared by both arms of a comparison does not separate them.
 """
 
 from bisect import bisect_left
-from math import inf, lgamma, log, log1p, pi
+from math import inf, lgamma, log, log1p, pi, sqrt
 
 import numpy as np
 
-from models.off_policy import Floats
+from models.off_policy import Floats, Places
 
 Interval = tuple[float, float]
 
@@ -67,21 +67,47 @@ def rate_interval(hits: int, count: int, alpha: float) -> Interval:
     return end(0.0) if hits else 0.0, end(1.0) if hits < count else 1.0
 
 
-def quantile_interval(values: Floats, level: float, alpha: float) -> Interval:
+def asymptotic_reach(standard_error: float, alpha: float, best_error: float) -> float:
+    """Return how far the interval of a mean reaches on each side of it, by its standard error so far.
+
+    The asymptotic confidence sequence (Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas, "Time-uniform central limit
+    theory and asymptotic confidence sequences", Annals of Statistics 2024, theorem 2.2), which is for means whose
+    standard error falls below any bound, such as of scores with unknown variance:
+
+        standard_error * sqrt(2 (1 + 1 / n) (log(n + 1) / 2 + log(1 / alpha))),  n = r (best_error / standard_error)^2
+
+    It is the narrowest, compared with the standard error, near `best_error`, by r = -2 log(alpha) + log(-2 log(alpha))
+    + 1 (their appendix B.2). `best_error` must not depend on the data.
+    """
+    if standard_error in (0.0, inf):
+        return standard_error
+    evidence = -log(alpha)
+    time = (2 * evidence + log(2 * evidence) + 1) * (best_error / standard_error) ** 2
+    return standard_error * sqrt(2 * (1 + 1 / time) * (log1p(time) / 2 + evidence))
+
+
+def quantile_interval(values: Floats, level: float, alpha: float, counts: Floats | Places | None = None) -> Interval:
     """Return the interval of the quantile at `level` of independent values (N,), infinite without enough values.
+
+    `counts` (N,) are how often there is each value; by default once.
 
     Values lie below the quantile at the rate `level`. The counts that `rate_interval` would not refute give the order
     statistics at both ends (as in Howard & Ramdas, "Sequential estimation of quantiles", Bernoulli 2022).
     """
-    count, refuted = len(values), log(1 / alpha)
-    ordered = np.sort(values)
+    order = np.argsort(values)
+    ordered, up_to = values[order], np.cumsum(np.ones(len(values)) if counts is None else counts[order])
+    count, refuted = int(up_to[-1]) if len(values) else 0, log(1 / alpha)
+
+    def ranked(rank: int) -> float:
+        return float(ordered[np.searchsorted(up_to, rank, side="right")])
+
     likely = int(count * level)
     least = bisect_left(range(likely), True, key=lambda below: _log_likelihood_ratio(below, count, level) < refuted)
     beyond = bisect_left(
         range(likely + 1, count + 1), True, key=lambda below: _log_likelihood_ratio(below, count, level) >= refuted
     )
     most = likely + beyond
-    return float(ordered[least - 1]) if least else -inf, float(ordered[most]) if most < count else inf
+    return ranked(least - 1) if least else -inf, ranked(most) if most < count else inf
 
 
 def difference_interval(one: Interval, other: Interval) -> Interval:

@@ -4,7 +4,8 @@ The task is simulated, so that the truth is known. Its predictions come in windo
 people correct a share of the other mistakes. Three phases follow each other: a baseline; people correct four times as
 many mistakes; quality falls, and people hardly correct at all. The tables compare the truth with the plain average of
 all labels and with the weighted estimate, and show whether the quality trigger fires by either. For two candidates, one
-better and one worse than the champion, they compare the truth with the gate's score.
+better and one worse than the champion, they compare the truth with the gate's score, also if people answer only a share
+of the audit, while they volunteer corrections of audited mistakes as of all others.
 """
 
 import json
@@ -22,9 +23,10 @@ from rich.console import Console
 
 from app.monitoring.quality import QualityEstimate, ScoredOutcome, estimate_quality
 from app.monitoring.quality_detector import QualityReference
+from app.outcomes.audit import AnsweredShare
 from app.replay import dataset
 from app.retraining.pipeline.gate import GateEvidence, GateVerdict, PairedScore, evaluate_gate
-from app.retraining.pipeline.gate_evidence import held_out_examples
+from app.retraining.pipeline.gate_evidence import held_out_audit, held_out_examples
 from app.retraining.triggers.evaluate import TriggerSettings, evaluate
 from app.retraining.triggers.observation import Observation, TaskTriggerState, WindowValue
 from app.settings.gate import GateSettings
@@ -38,6 +40,8 @@ PREDICTIONS = 10_000
 AUDIT_SHARE = 0.05
 MISTAKE_SCORE = 0.5
 """The mean score of a mistake; a right prediction scores 1."""
+ANSWERED_SHARES = (0.0, 0.2, 0.5, 1.0)
+"""The shares of the audit that people answer."""
 TRIGGERS = TriggerSettings(min_new_labels=None, drift_windows=None, alerts=None)
 _EASY_SHARE = 0.5
 """The share of the champion's mistakes that both candidates correct."""
@@ -139,6 +143,8 @@ class CandidateResult:
     """A candidate: its true gain over the champion, the plain estimate of it, and the gate's verdict."""
 
     name: str
+    answered: float
+    """The share of the audit that is answered."""
     truth: float
     """The mean gain in score on all predictions."""
     plain: float
@@ -146,42 +152,55 @@ class CandidateResult:
     verdict: GateVerdict
 
 
-def evaluate_candidates(seed: int) -> Iterator[CandidateResult]:
+def evaluate_candidates(seed: int, answered: float = 1.0) -> Iterator[CandidateResult]:
     """Yield a better and a worse candidate than the champion; both correct the same share of its mistakes."""
     random = np.random.default_rng(seed)
     labels = WindowLabels.draw(PHASES[1], random)
+    reviewed = labels.audited & (random.random(PREDICTIONS) < answered)
+    # Volunteers do not know what is audited.
+    volunteered = labels.corrected | (
+        labels.audited & (labels.scores < 1) & (random.random(PREDICTIONS) < PHASES[1].corrected)
+    )
     corrected = (labels.scores < 1) & (random.random(PREDICTIONS) < _EASY_SHARE)
     for name, regression_share in (("better", 0.01), ("worse", 0.15)):
         regressed = (labels.scores == 1) & (random.random(PREDICTIONS) < regression_share)
         scores = np.where(corrected, 1.0, np.where(regressed, MISTAKE_SCORE, labels.scores))
-        gains, known = scores - labels.scores, labels.audited | labels.corrected
+        gains, known = scores - labels.scores, reviewed | volunteered
         with TemporaryDirectory() as directory:
-            pairs = _write_paired_scores(labels, scores, Path(directory))
-        evidence = GateEvidence(pairs, [], (0, len(pairs)), None, (1.0, 1.0), 1)
+            audit, pairs = _write_paired_scores(labels, scores, reviewed, known, Path(directory))
+        evidence = GateEvidence(pairs, [], (0, len(pairs)), None, (1.0, 1.0), 1, audit=audit)
         verdict = evaluate_gate(evidence, GateSettings(), seed)
-        yield CandidateResult(name, float(np.mean(gains)), float(np.mean(gains[known])), verdict)
+        yield CandidateResult(name, answered, float(np.mean(gains)), float(np.mean(gains[known])), verdict)
 
 
-def _write_paired_scores(labels: WindowLabels, scores: Floats, directory: Path) -> list[PairedScore]:
-    """Return the scores that the gate reads from a dataset with all labels. Each label here holds both scores."""
+def _write_paired_scores(
+    labels: WindowLabels, scores: Floats, reviewed: Any, known: Any, directory: Path
+) -> tuple[AnsweredShare, list[PairedScore]]:
+    """Return the scores that the gate reads from a dataset with the known labels. Each label here holds both scores."""
     features, declaration = tensors.encode({"x": np.zeros(1, np.float32)})
     rows = [
         dict.fromkeys(dataset.SCHEMA.names)
         | {
             "prediction_id": str(number),
+            "entity": str(number),
             "time": START,
             "split": "test",
             "features": features,
             "tensors": declaration,
-            "label": json.dumps({"candidate": scores[number], "champion": labels.scores[number]}),
+            "label": json.dumps({"candidate": scores[number], "champion": labels.scores[number]})
+            if known[number]
+            else None,
             "selection": "audit" if labels.audited[number] else "volunteer",
             "selection_probability": AUDIT_SHARE if labels.audited[number] else None,
+            "audit_answered": bool(reviewed[number]) if labels.audited[number] else None,
         }
-        for number in np.flatnonzero(labels.audited | labels.corrected).tolist()
+        for number in np.flatnonzero(labels.audited | known).tolist()
     ]
     with dataset.DatasetWriter(directory / dataset.ROWS_FILE) as writer:
         writer.write(pa.RecordBatch.from_pylist(rows, dataset.SCHEMA))
-    return [PairedScore(weight=example.weight, **example.label) for example in held_out_examples(directory, [])]
+    audit = held_out_audit(directory, GateSettings().min_answered_share)
+    examples = held_out_examples(directory, [], audit)
+    return audit.share, [PairedScore(weight=example.weight, **example.label) for example in examples]
 
 
 def markdown(streams: Sequence[Sequence[WindowResult]], candidates: Sequence[CandidateResult]) -> str:
@@ -199,9 +218,9 @@ def markdown(streams: Sequence[Sequence[WindowResult]], candidates: Sequence[Can
             "",
             f"Mean absolute error: plain {plain:.4f}, weighted {weighted:.4f}; in its interval: {covered:.1%}.",
             "",
-            "| candidate | true gain | on all labels | by the gate | passes |",
-            "|---|---:|---:|---:|---:|",
-            *(_candidate(name, candidates) for name in ("better", "worse")),
+            "| candidate | audit answered | true gain | on all labels | by the gate | passes |",
+            "|---|---:|---:|---:|---:|---:|",
+            *(_candidate(name, share, candidates) for share in ANSWERED_SHARES for name in ("better", "worse")),
         ]
     )
 
@@ -217,11 +236,13 @@ def _row(phase: str, streams: Sequence[Sequence[WindowResult]]) -> str:
     return _cells(phase, [f"{mean:.3f}" for mean in means], [f"{count} of {len(streams)}" for count in fired])
 
 
-def _candidate(name: str, candidates: Sequence[CandidateResult]) -> str:
-    results = [candidate for candidate in candidates if candidate.name == name]
-    means = np.mean([[result.truth, result.plain, result.verdict.metrics["improvement"]] for result in results], axis=0)
+def _candidate(name: str, share: float, candidates: Sequence[CandidateResult]) -> str:
+    results = [candidate for candidate in candidates if (candidate.name, candidate.answered) == (name, share)]
+    means = [f"{mean:+.3f}" for mean in np.mean([[result.truth, result.plain] for result in results], axis=0)]
+    judged = [result.verdict.metrics["improvement"] for result in results if "improvement" in result.verdict.metrics]
+    by_gate = f"{np.mean(judged):+.3f}" if judged else "refused"
     passed = sum(result.verdict.passed for result in results)
-    return _cells(name, [f"{mean:+.3f}" for mean in means], [f"{passed} of {len(results)}"])
+    return _cells(name, [f"{share:.0%}", *means, by_gate], [f"{passed} of {len(results)}"])
 
 
 def _cells(name: str, figures: Sequence[str], counts: Sequence[str]) -> str:
@@ -234,7 +255,12 @@ def main(
 ) -> None:
     """Simulate, and print both tables."""
     streams = [list(simulate_windows(seed, each)) for seed in range(seeds)]
-    candidates = [candidate for seed in range(seeds) for candidate in evaluate_candidates(seed)]
+    candidates = [
+        candidate
+        for share in ANSWERED_SHARES
+        for seed in range(seeds)
+        for candidate in evaluate_candidates(seed, share)
+    ]
     Console(soft_wrap=True, highlight=False).print(markdown(streams, candidates), markup=False)
 
 

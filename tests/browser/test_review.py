@@ -71,7 +71,13 @@ async def test_one_key_accepts_a_prediction_and_shows_the_next_one(stack: Stack,
     first = await item.get_attribute("data-prediction")
     assert first is not None
     feedback = await press_keys(stack, page, first, "Enter")
-    assert feedback == {"prediction_id": first, "accepted": True, "actor": name}
+    assert feedback == {
+        "prediction_id": first,
+        "accepted": True,
+        "actor": name,
+        "queue": "uncertain",
+        "blind": False,
+    }
     await expect(item).not_to_have_attribute("data-prediction", first)
 
 

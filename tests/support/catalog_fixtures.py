@@ -51,6 +51,11 @@ def make_failure(request: int, at: datetime, version: str = "1", role: str = "ch
 
 
 def make_outcome(request: int, at: datetime, selection: str = "audit", **more: Any) -> Record:
+    """Return the record of the outcome of a request's served prediction."""
+    return _record(outcome_event(request, selection, **more), f"{TASK}.outcomes", f"{request}/{at}", at)
+
+
+def outcome_event(request: int, selection: str = "audit", **more: Any) -> OutcomeRecorded:
     """Return the outcome of a request's served prediction."""
     data = {
         "prediction_id": prediction_id(TASK, "app", str(request)),
@@ -65,7 +70,7 @@ def make_outcome(request: int, at: datetime, selection: str = "audit", **more: A
         "selection": selection,
         "selection_probability": {"all": 1.0, "audit": 0.5}.get(selection),
     } | more
-    return _record(OutcomeRecorded.model_validate(data), f"{TASK}.outcomes", f"{request}/{at}", at)
+    return OutcomeRecorded.model_validate(data)
 
 
 @contextmanager

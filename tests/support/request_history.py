@@ -40,6 +40,7 @@ class RequestHistory:
     confidence: float = 0.9
     version: str = "1"
     entity: str | None = None
+    payload_hash: str | None = None
 
     @property
     def prediction_id(self) -> str:
@@ -64,6 +65,7 @@ class RequestHistory:
         data, declaration = tensors.encode(task.preprocess(self.payload))
         extensions = {"requestid": f"r{self.number}", "requestsource": SOURCE, "tensors": declaration}
         extensions |= {"preprocessversion": version, "requestlogtime": "0", "preprocessms": "0"}
+        extensions |= {} if self.payload_hash is None else {"payloadhash": self.payload_hash}
         event = Event(
             self.prediction_id,
             FeaturesExtracted.type,

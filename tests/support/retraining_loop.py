@@ -31,7 +31,7 @@ TASK_RULES: dict[str, Any] = {
             "quality_min_answered_share": 0.5,
             "cooldown_seconds": 600,
         },
-        "gate": {"min_outcomes": 10, "max_latency_ratio": 5},
+        "gate": {"min_outcomes": 10, "unseen_loss": 0.0, "max_latency_ratio": 5},
         "rollout": {
             "min_shadow_answers": 30,
             "min_answers": 10,

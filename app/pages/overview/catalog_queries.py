@@ -8,6 +8,7 @@ from sqlalchemy import Connection, func, select
 
 from app.catalog.orm import DeadLetterRow, OutcomeRow, PredictionRow
 from app.monitoring.quality import QualityEstimate, ScoredOutcome, estimate_quality
+from app.outcomes.audit import is_counted
 
 MAX_LATENCIES = 300
 """Maximum number of answers per version from which latencies are computed."""
@@ -61,11 +62,17 @@ def recent_quality(connection: Connection, task: str, version: str, since: datet
             outcome["selection"].as_string().label("selection"),
             outcome["selection_probability"].as_float().label("probability"),
             outcome["accepted"].as_boolean().label("accepted"),
+            outcome["audit_answered"].as_boolean().label("audit_answered"),
         ).join(OutcomeRow, OutcomeRow.prediction_id == newest.c.prediction_id)
     )
     outcomes = [
         ScoredOutcome(
-            row.time, row.reward if row.score is None else row.score, row.selection, row.probability, row.accepted
+            row.time,
+            row.reward if row.score is None else row.score,
+            row.selection,
+            row.probability,
+            row.accepted,
+            is_counted(row.score, row.accepted, row.reward, row.audit_answered),
         )
         for row in rows
     ]

@@ -7,6 +7,7 @@ from nicegui import ui
 
 from app.errors import SetupError
 from app.kafka.transient_errors import TRANSIENT_ERRORS
+from app.outcomes.audit import first_gate
 from app.pages import layout
 from app.pages.confirmation import ConfirmationDialog, FieldValues
 from app.pages.elements import Node, Prose, button, table_header, tabs
@@ -94,7 +95,15 @@ class _RegistryView:
                 for version in reversed(response.versions):
                     self._render_version(models, version)
         with self._runs:
+            Node("p", self._describe_evidence(), "muted small")
             self._render_runs(runs, progress)
+
+    def _describe_evidence(self) -> str:
+        """Return how much evidence a candidate needs before it can pass the gate."""
+        settings = self._services.settings.for_task(self._task)
+        min_outcomes = settings.retraining.gate.min_outcomes
+        rate = 1.0 if settings.full_feedback else settings.audit_rate
+        return f"The gate needs {min_outcomes} held-out outcomes. {first_gate(min_outcomes, rate)}"
 
     def _render_version(self, models: TaskModels, version: VersionResponse) -> None:
         share = f" {models.route.canary_share:.0%}" if version.role == "canary" else ""

@@ -126,10 +126,10 @@ class _ActionEditor(Editor):
         request = _request_json(item)
         probabilities = item.output.get("probabilities") or {}
         actions = {str(action.get("id")): action for action in request.get("actions", ()) if isinstance(action, dict)}
-        ids = {*probabilities, *actions, self._served}
+        ids = {*probabilities, *actions, *filter(None, [self._served])}  # in a blind review nothing was served
         ordered = sorted(ids, key=lambda action_id: (-probabilities.get(action_id, 0.0), action_id))
         self._action_ids = ordered[:_MAX_CHOICES]
-        if self._served not in self._action_ids:
+        if self._served and self._served not in self._action_ids:
             self._action_ids[-1] = self._served
         with Node("dl", style="facts"):
             for name, value in (request.get("context") or {}).items():

@@ -32,13 +32,15 @@ def render_empty(queue: Queue, prediction_id: str) -> None:
         )
 
 
-def render_details(item: ReviewItem) -> None:
-    """Show the prediction's details and its feedback."""
+def render_details(item: ReviewItem, is_blind: bool = False) -> None:
+    """Show the prediction's details and its feedback; in a blind review nothing that tells of the output."""
     prediction = item.prediction
-    details = {
+    of_output = {
         "version": f"{prediction['model']['version']} ({prediction['role']})",
         "confidence": f"{prediction['confidence']:.3f}",
         "propensity": f"{prediction['propensity']:.3f}",
+    }
+    details = ({"output": "hidden until you have answered; o shows it"} if is_blind else of_output) | {
         "predicted": f"{prediction['time']:%Y-%m-%d %H:%M:%S} UTC",
         "selection": f"{item.selection}: {_SELECTION_TEXTS[item.selection]}",
         "id": item.prediction_id,

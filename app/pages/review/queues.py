@@ -1,7 +1,8 @@
 """The review queues, by bounded queries: the random audit, and the predictions with the lowest confidence.
 
-A prediction in the audit sample is only in the audit's queue. If its least certain predictions were reviewed first, an
-unfinished audit would underestimate the model.
+A prediction in the audit sample is only in the audit's queue, and stays there until it is answered there, whatever
+volunteers do. If its least certain predictions were reviewed first, or those that volunteers corrected were left out,
+an unfinished audit would misjudge the model.
 """
 
 from collections.abc import Collection, Sequence
@@ -30,7 +31,10 @@ MAX_REVIEWED = 50
 def find_waiting(
     connection: Connection, queue: Queue, task: str, versions: Sequence[str], rules: TaskSettings, since: datetime
 ) -> list[str]:
-    """Return the ids of the queue's predictions of these versions without feedback, in the order of review."""
+    """Return the ids of the queue's unanswered predictions of these versions, in the order of review.
+
+    In the audit's queue only its own feedback is an answer, except for predictions that older releases recorded.
+    """
     rate = 0.0 if rules.full_feedback else rules.audit_rate
     if queue == "audit":
         rows = _newest_predictions(connection, task, versions, since, MAX_AUDIT_CANDIDATES)
@@ -46,8 +50,8 @@ def find_waiting(
     waiting: list[str] = []
     for start in range(0, len(ids), MAX_WAITING):
         batch = ids[start : start + MAX_WAITING]
-        with_feedback = find_with_feedback(connection, batch)
-        waiting += [prediction_id for prediction_id in batch if prediction_id not in with_feedback]
+        answered = find_with_feedback(connection, batch, *(_ASKED_BY_AUDIT if queue == "audit" else ()))
+        waiting += [prediction_id for prediction_id in batch if prediction_id not in answered]
         if len(waiting) >= MAX_WAITING:
             break
     return waiting[:MAX_WAITING]
@@ -67,15 +71,24 @@ def _newest_predictions(
     return rows
 
 
-def find_with_feedback(connection: Connection, prediction_ids: Collection[str]) -> set[str]:
-    """Return those of the predictions that have feedback which is not retracted."""
+_ASKED_BY_AUDIT = (
+    (FeedbackRow.data["queue"].as_string() == "audit") | OutcomeRow.data["audit_answered"].as_boolean().is_(None),
+)
+
+
+def find_with_feedback(connection: Connection, prediction_ids: Collection[str], *conditions: Any) -> set[str]:
+    """Return those of the predictions that have feedback which is not retracted and meets the conditions."""
     retractions = select(RetractionRow.key).where(  # the rule is that of `FeedbackRetracted.names`
         RetractionRow.prediction_id == FeedbackRow.prediction_id,
         RetractionRow.actor == FeedbackRow.actor,
         RetractionRow.retracts == FeedbackRow.id,
         func.coalesce(RetractionRow.retracts_source, FeedbackRow.source) == FeedbackRow.source,
     )
-    of_predictions = select(FeedbackRow.prediction_id).where(FeedbackRow.prediction_id.in_(prediction_ids))
+    of_predictions = (
+        select(FeedbackRow.prediction_id)
+        .outerjoin(OutcomeRow, OutcomeRow.prediction_id == FeedbackRow.prediction_id)
+        .where(FeedbackRow.prediction_id.in_(prediction_ids), *conditions)
+    )
     return set(connection.scalars(of_predictions.where(~retractions.exists())))
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -45,6 +45,20 @@ class ReviewItem:
         feedback: list[dict[str, Any]] = self.prediction["feedback"]
         return feedback
 
+    @property
+    def blank(self) -> "ReviewItem | None":
+        """The item with an empty output, for a blind review; None if people can't write such an output themselves."""
+        match self.output:
+            case {"text": str()}:
+                empty: dict[str, Any] = {"text": ""}
+            case {"boxes": list()}:
+                empty = {"boxes": []}
+            case {"action": str()}:
+                empty = {"action": ""}
+            case _:
+                return None
+        return replace(self, prediction={**self.prediction, "output": empty, "feedback": []})
+
 
 @dataclass(frozen=True)
 class SubmittedFeedback:
@@ -67,12 +81,19 @@ class ReviewSession:
         self._seen_ids: set[str] = set()
         self._prefetch: asyncio.Task[ReviewItem | None] | None = None
         self.item: ReviewItem | None = None
+        self._is_from_queue = True
+        self.is_blind = False
+        """Whether the reviewer must not see the output of the item yet."""
         self.submitted: list[SubmittedFeedback] = []
 
     async def next(self) -> ReviewItem | None:
         """Go on to the next item; None if the queue is empty. Raises TRANSIENT_ERRORS."""
         prefetch, self._prefetch = self._prefetch, None
         self.item = await (prefetch or self._fetch_next())
+        self._is_from_queue = True
+        # An output that is shown is an anchor: people accept what they would not have written.
+        editable = self._services.tasks[self.task].review_editor is None
+        self.is_blind = self.queue == "audit" and editable and self.item is not None and self.item.blank is not None
         if self.item is not None:
             self._prefetch = asyncio.create_task(self._fetch_next())
         return self.item
@@ -82,6 +103,7 @@ class ReviewSession:
         await self._cancel_prefetch()
         self._seen_ids.add(prediction_id)
         self.item = await self._load_item(prediction_id)
+        self._is_from_queue = self.is_blind = False
         return self.item
 
     async def skip(self) -> ReviewItem | None:
@@ -94,7 +116,9 @@ class ReviewSession:
         """Publish feedback on the current item. Raises `Rejected`, `Unconfirmed`, ValueError."""
         item = self.item
         assert item is not None
-        feedback = FeedbackGiven(prediction_id=item.prediction_id, actor=actor, **fields)
+        queue = self.queue if self._is_from_queue else None
+        blind = self.is_blind if queue else None
+        feedback = FeedbackGiven(prediction_id=item.prediction_id, actor=actor, queue=queue, blind=blind, **fields)
         published = await publish_feedback(feedback, self._services.tasks, self._services.producer)
         submitted = SubmittedFeedback(item, feedback, published.id)
         self.submitted.append(submitted)
@@ -118,11 +142,13 @@ class ReviewSession:
             self._seen_ids.discard(self.item.prediction_id)
             await asyncio.to_thread(self._claims.release, [self.item.prediction_id], self._holder)
         self.item = last.item
+        self._is_from_queue, self.is_blind = last.feedback.queue is not None, False  # the list showed its output
         return last
 
     async def next_batch(self, limit: int) -> list[ReviewItem]:
         """Claim and load the next items together."""
         await self._cancel_prefetch()
+        self._is_from_queue, self.is_blind = True, False
         ids = await self._claim_ids(limit)
         items = await asyncio.gather(*(self._load_item(prediction_id) for prediction_id in ids))
         return [item for item in items if item is not None]

@@ -66,6 +66,9 @@ class SessionView:
             await self._judge_served(f"Rewarded with {reward:g}", reward=reward)
         elif key == "Escape":
             self._render()
+        elif key == "o":
+            self._session.is_blind = False
+            self._render()
         elif key == "s":
             await self._run(self._skip)
         elif key == "u":
@@ -84,13 +87,16 @@ class SessionView:
             self._show_status(str(error), is_error=True)
             return
         if correction is None:
-            await self.submit("Accepted", accepted=True)
+            await self._judge_served("Accepted", accepted=True)
         else:
             await self.submit(f"Corrected to {summarize_output(correction)}", correction=correction)
 
     async def _judge_served(self, summary: str, **fields: Any) -> None:
-        """Submit feedback on the served prediction; not if the viewer changed it, because the change would be lost."""
-        if self._editor is not None and self._editor.is_changed:
+        """Submit feedback on the served prediction; not if it is hidden, or if the viewer's change would be lost."""
+        if self._session.is_blind:
+            text = "Nothing was sent: enter your own answer first. o shows the model's; the answer is not blind then."
+            self._show_status(text, is_error=True)
+        elif self._editor is not None and self._editor.is_changed:
             text = "Nothing was sent: you changed the prediction. Enter sends your correction, Esc undoes the change."
             self._show_status(text, is_error=True)
         else:
@@ -194,10 +200,11 @@ class SessionView:
             else:
                 self._item_panel.set_attribute("data-prediction", item.prediction_id)
                 task = self._services.tasks[self._session.task]
-                self._editor = render_item(item, task.labels(), task.review_editor)
+                shown = (item.blank if self._session.is_blind else None) or item
+                self._editor = render_item(shown, task.labels(), task.review_editor)
                 self._editor.on_change = self._show_change
                 self._buttons = ReviewButtons(self.on_key)
-                render_details(item)
+                render_details(shown, self._session.is_blind)
         self._submitted_list.clear()
         with self._submitted_list:
             for entry in reversed(self._session.submitted[-12:]):

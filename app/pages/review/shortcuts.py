@@ -12,6 +12,7 @@ KEY_HELP: Mapping[str, str] = {
     "0": "reward 0",
     "-": "reward -1",
     "1 to 9": "choose the right action; Enter sends it",
+    "o": "show the output of an audited prediction; your answer is not blind then",
     "s": "skip the prediction; others get it later",
     "u": "undo your last feedback",
     "b": "review several at once",
@@ -19,12 +20,13 @@ KEY_HELP: Mapping[str, str] = {
     "Esc": "leave the field; outside of it, undo your change of the prediction",
     "Space": "play or pause the audio",
 }
-KEYS = ("Enter", "a", "x", "+", "=", "0", "-", "s", "u", "b", "Escape", *"123456789")
+KEYS = ("Enter", "a", "x", "+", "=", "0", "-", "o", "s", "u", "b", "Escape", *"123456789")
 _BUTTONS = (
     ("Right", "Enter", "main"),
     ("Wrong", "x", ""),
     ("Good", "+", ""),
     ("Bad", "-", ""),
+    ("Show", "o", "plain"),
     ("Skip", "s", "plain"),
     ("Undo", "u", "plain"),
     ("Several", "b", "plain"),

@@ -3,8 +3,10 @@
 import asyncio
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -19,9 +21,10 @@ from app.events.base import ModelRef
 from app.events.model_events import Backtest
 from app.inference.local_model import LocalModel
 from app.inference.predictor import PredictionResult, Predictor
+from app.outcomes.audit import AuditedRows, audited_rows
 from app.retraining.pipeline.gate import GateEvidence, PairedScore, too_few_outcomes
 from app.retraining.pipeline.gate_rewards import any_inputs, gather_reward_evidence, missing_rewards
-from app.settings.gate import GateSettings
+from app.settings.gate import MIN_ANSWERED_SHARE, GateSettings
 from models import tensors
 from models.base import Asked, OnStep, Rejected, Task, Untrainable
 from models.datasets import ROWS
@@ -29,7 +32,8 @@ from models.datasets import ROWS
 _BATCH = 64
 _TIMED_PREDICTIONS = 50
 """The number of single predictions that measure the latency."""
-_COLUMNS = ("prediction_id", "features", "tensors", "label", "split", "selection", "selection_probability")
+_AUDIT_COLUMNS = ("selection", "selection_probability", "audit_answered", "label")
+_COLUMNS = ("prediction_id", "entity", "time", "features", "tensors", "label", "selection_probability")
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,8 @@ class LabelledExample:
     label: Mapping[str, Any]
     weight: float = 1.0
     slices: Mapping[str, str] | None = None
+    entity: str | None = None
+    time: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -49,25 +55,36 @@ class VersionPair:
     task: Task
     candidate: Path
     champion: Path
+    first: Path | None = None
+    """Version 1, whose score on the original test set must not be forgotten; None if it is the champion."""
 
 
 def gather_gate_evidence(
-    pair: VersionPair, dataset: Path, slices: Sequence[str], history: Backtest, on_step: OnStep
+    pair: VersionPair,
+    dataset: Path,
+    slices: Sequence[str],
+    history: Backtest,
+    on_step: OnStep,
+    min_answered_share: float = MIN_ANSWERED_SHARE,
+    earlier_evaluations: Sequence[datetime] = (),
 ) -> GateEvidence:
     """Measure both versions. The candidate's backtest, `history`, gives the unanswered predictions.
 
     Raises `Untrainable` if the dataset can't be read.
     """
     task = pair.task
-    outcomes = list(held_out_examples(dataset, slices))
+    audit = held_out_audit(dataset, min_answered_share)
+    outcomes = list(held_out_examples(dataset, slices, audit))
     on_step("held-out outcomes", 0, None)
     outcome_scores = list(zip(*_score_both(pair, outcomes), strict=True))
     on_step("original test set", 0, None)
-    original = list(zip(*_score_both(pair, list(_original_examples(task))), strict=True))
+    examples = list(_original_examples(task))
+    original = list(zip(*_score_both(pair, examples), strict=True))
+    first_scores = asyncio.run(_score_version(task, pair.first, examples)) if pair.first else []
     on_step("latency", 0, None)
     return GateEvidence(
         pairs=[
-            PairedScore(*scores, weight=outcome.weight, slices=outcome.slices or {})
+            PairedScore(*scores, outcome.weight, outcome.slices or {}, outcome.entity, outcome.time)
             for outcome, scores in zip(outcomes, outcome_scores, strict=True)
         ],
         original_scores=original,
@@ -79,6 +96,9 @@ def gather_gate_evidence(
             or any_inputs(dataset, _TIMED_PREDICTIONS),
         ),
         size_bytes=pair.candidate.stat().st_size,
+        audit=audit.share,
+        first_scores=first_scores,
+        earlier_evaluations=earlier_evaluations,
     )
 
 
@@ -88,31 +108,51 @@ def missing_evidence(task: Task, champion: Path, dataset: Path, bounds: GateSett
     Raises `Untrainable` if the dataset can't be read.
     """
     on_step("held-out outcomes", 0, None)
-    too_few = too_few_outcomes(sum(1 for _ in held_out_examples(dataset, ())), bounds)
+    audit = held_out_audit(dataset, bounds.min_answered_share)
+    count = sum(1 for _ in held_out_examples(dataset, (), audit))
+    too_few = too_few_outcomes(count, bounds, audit.share)
     if too_few is None or (missing := missing_rewards(task, dataset, champion, on_step)) is None:
         return None
     return f"{too_few} {missing}".strip()
 
 
-def held_out_examples(dataset: Path, slices: Sequence[str]) -> Iterator[LabelledExample]:
-    """Yield the labelled rows of the split `test` that have a known selection probability: not those of volunteers.
+def held_out_audit(dataset: Path, min_answered_share: float) -> AuditedRows:
+    """Return which rows of the split `test` count as audited, by their positions in that split.
+
+    Raises `Untrainable` if the dataset can't be read.
+    """
+    with _readable(dataset):
+        return audited_rows(_test_rows(dataset, _AUDIT_COLUMNS), min_answered_share)
+
+
+def held_out_examples(dataset: Path, slices: Sequence[str], audit: AuditedRows) -> Iterator[LabelledExample]:
+    """Yield the rows of the split `test` that count as audited and have features, in the order of time.
 
     Raises `Untrainable` if the dataset can't be read, or lacks a column of slices.
     """
-    path = dataset / ROWS
+    with _readable(dataset):
+        for position, row in enumerate(_test_rows(dataset, {*_COLUMNS, *slices})):
+            if position in audit.counted and row["features"] is not None:
+                yield _labelled_example(row, slices)
+
+
+@contextmanager
+def _readable(dataset: Path) -> Iterator[None]:
+    """Turn all errors of a damaged dataset into `Untrainable`."""
     try:
-        with pq.ParquetFile(path) as file:
-            if missing := sorted(set(slices) - set(file.schema_arrow.names)):
-                raise Untrainable(f"A dataset has no column {', '.join(missing)}: it can't be a slice.")
-            for batch in file.iter_batches(_BATCH, columns=list({*_COLUMNS, *slices})):
-                yield from (_labelled_example(row, slices) for row in batch.to_pylist() if _is_held_out(row))
+        yield
     except (OSError, pa.ArrowException, KeyError, json.JSONDecodeError, Rejected) as error:
-        raise Untrainable(f"{path} can't be read as a dataset of `hindsight replay`: {error}") from error
+        raise Untrainable(f"{dataset / ROWS} can't be read as a dataset of `hindsight replay`: {error}") from error
 
 
-def _is_held_out(row: Mapping[str, Any]) -> bool:
-    is_labelled = row["selection_probability"] is not None and row["label"] is not None
-    return is_labelled and row["split"] == "test" and row["features"] is not None
+def _test_rows(dataset: Path, columns: Collection[str]) -> Iterator[Mapping[str, Any]]:
+    with pq.ParquetFile(dataset / ROWS) as file:
+        present = set(file.schema_arrow.names)
+        if missing := sorted(set(columns) - present - {"audit_answered"}):
+            raise Untrainable(f"A dataset has no column {', '.join(missing)}: it can't be a slice.")
+        for batch in file.iter_batches(_BATCH, columns=sorted({"split", *columns} & present)):
+            rows = (row for row in batch.to_pylist() if row["split"] == "test")
+            yield from ({"audit_answered": None} | row for row in rows)  # older releases wrote no such column
 
 
 def _labelled_example(row: Mapping[str, Any], slices: Sequence[str]) -> LabelledExample:
@@ -121,6 +161,8 @@ def _labelled_example(row: Mapping[str, Any], slices: Sequence[str]) -> Labelled
         json.loads(row["label"]),
         1 / row["selection_probability"],
         {name: str(row[name]) for name in slices},
+        row["entity"],
+        row["time"],
     )
 
 

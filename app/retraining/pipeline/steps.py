@@ -69,6 +69,11 @@ class RunContext:
         """Return the ONNX file of the version that the run starts from."""
         return fetch_model(self.settings, self.models, self.run.triggered.champion)
 
+    def fetch_first(self) -> Path | None:
+        """Return the ONNX file of the lowest version, the first of the task; None if it is the champion."""
+        first = next(iter(self.models.versions))
+        return None if first == self.run.triggered.champion else fetch_model(self.settings, self.models, first)
+
     def ensure_dataset(self) -> Path:
         """Return the run's dataset, rebuilt identically if its files are gone."""
         path = self.directory / "dataset"
@@ -128,7 +133,7 @@ def train(work: RunContext) -> None:
 
 def backtest(work: RunContext) -> None:
     """Compare the candidate with the served predictions in the dataset's history, as evidence for the gate."""
-    result = backtesting.backtest(work.task, work.ensure_candidate(), work.ensure_dataset(), work.on_step, work.seed)
+    result = backtesting.backtest(work.task, work.ensure_candidate(), work.ensure_dataset(), work.on_step)
     dataset = content_hash(work.ensure_dataset())
     fields = {
         "task": work.task.name,
@@ -143,13 +148,16 @@ def backtest(work: RunContext) -> None:
 def evaluate(work: RunContext) -> None:
     """Compare the candidate with the champion, and apply the gate."""
     assert work.run.backtested is not None
-    versions = VersionPair(work.task, work.ensure_candidate(), work.fetch_champion())
+    versions = VersionPair(work.task, work.ensure_candidate(), work.fetch_champion(), work.fetch_first())
+    earlier = [run.time for run in work.models.runs.values() if run.evaluated and run.time < work.run.time]
     evidence = gather_gate_evidence(
         versions,
         work.ensure_dataset(),
         work.retraining_settings.slice_columns,
         work.run.backtested.backtest,
         work.on_step,
+        work.retraining_settings.gate.min_answered_share,
+        earlier,
     )
     verdict = evaluate_gate(evidence, work.retraining_settings.gate, work.seed)
     dataset = content_hash(work.ensure_dataset())

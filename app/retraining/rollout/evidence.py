@@ -1,110 +1,155 @@
-"""The evidence of a rollout, from the catalog: the results of both versions since a time."""
+"""The evidence of a rollout, from the catalog: the results of both versions since a time, all of them, as sums."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import numpy as np
-from sqlalchemy import Connection, func, select
+from sqlalchemy import BigInteger, Connection, case, cast, func, literal, select
+from sqlalchemy.orm import aliased
 
 from app.catalog.catalog import decode_row
 from app.catalog.orm import FailureRow, OutcomeRow, PredictionRow
-from app.evaluation.scoring import outcome_score, score
+from app.evaluation.scoring import score
 from app.events.ids import shadow_id
 from app.events.types import OutcomeRecorded, PredictionMade, Role
-from app.retraining.rollout.policy import REWARD_RANGE, Arm, RolloutEvidence
+from app.retraining.rollout.comparison import REWARD_RANGE, Arm, Histogram, RolloutEvidence
+from app.settings.rollout import RolloutSettings
+from app.statistics.clusters import ClusterSums, known_deviations
 from models.base import Task
+from models.off_policy import Floats
 
 LatencyStage = Literal["inference", "total"]
 
-MAX_ROWS = 5_000
-"""Maximum number of predictions and of outcomes of each version; the newest are used."""
+HISTORY = timedelta(days=7)
+"""How far before a step the champion's scores tell how hard each key is."""
+_LATENCY_BINS_PER_MS = 100
+_LOOKS = 0.01
+"""The time between two looks, as a share of the step's: a look reads all of the step, so that its cost grows too."""
+
+_SELECTED = OutcomeRow.data["selection_probability"].as_float().is_not(None)
+"""The outcomes that count: those with a known probability of selection, whatever the output is."""
+_SCORE = func.coalesce(
+    OutcomeRow.score, OutcomeRow.reward, case((OutcomeRow.data["accepted"].as_boolean().is_(False), 0.0))
+)
+"""As `app.evaluation.scoring.outcome_score`."""
+
+
+def is_due(last_look: datetime | None, since: datetime, now: datetime) -> bool:
+    """Return whether it is time for another look at a step that began at `since`."""
+    return last_look is None or last_look < since or now - last_look >= _LOOKS * (now - since)
 
 
 def gather_rollout_evidence(
-    connection: Connection, task: Task, candidate: tuple[str, Role], champion: str, since: datetime, now: datetime
+    connection: Connection,
+    task: Task,
+    candidate: tuple[str, Role],
+    champion: str,
+    since: datetime,
+    now: datetime,
+    plan: RolloutSettings,
 ) -> RolloutEvidence:
     """Return the results of the candidate, in its role, and of the champion since a time.
 
     Latency is the total latency. A shadow starts after the answer, so beside a shadow it is the model call's latency.
     """
-    stage: LatencyStage = "inference" if candidate[1] == "shadow" else "total"
+    version, role = candidate
+    is_shadow = role == "shadow"
+    stage: LatencyStage = "inference" if is_shadow else "total"
+    of_candidate = _conditions(task.name, version, role, since)
+    of_champion = _conditions(task.name, champion, "champion", since)
+    own, others = ClusterSums.of([]), ClusterSums.of([])
+    if not is_shadow:
+        own, others = (_scores(connection, arm, plan) for arm in (of_candidate, of_champion))
+        if plan.assignment == "key":
+            before = _conditions(task.name, champion, "champion", since - HISTORY)
+            history = _scores(connection, (*before, PredictionRow.time < since), plan, min_count=2)
+            own, others = (arm.less(known_deviations(history)) for arm in (own, others))
     return RolloutEvidence(
-        _arm(connection, task, *candidate, since, stage),
-        _arm(connection, task, champion, "champion", since, stage),
+        _arm(connection, of_candidate, _errors(task.name, version, role, since), own, stage),
+        _arm(connection, of_champion, _errors(task.name, champion, "champion", since), others, stage),
         (now - since).total_seconds() / 60,
-        task.score_range if stage == "inference" or not _any_rewards(connection, task, since) else REWARD_RANGE,
+        task.score_range if is_shadow or not _any_rewards(connection, task, since) else REWARD_RANGE,
+        _losses(connection, task, version, of_champion) if is_shadow else None,
     )
+
+
+def _conditions(task: str, version: str, role: Role, since: datetime) -> tuple[Any, ...]:
+    of_version = (PredictionRow.task == task, PredictionRow.version == version, PredictionRow.role == role)
+    return (*of_version, PredictionRow.time >= since)
+
+
+def _errors(task: str, version: str, role: Role, since: datetime) -> tuple[Any, ...]:
+    of_version = (FailureRow.task == task, FailureRow.version == version, FailureRow.role == role)
+    return (*of_version, FailureRow.time >= since)
+
+
+def _arm(
+    connection: Connection, predictions: Sequence[Any], failures: Sequence[Any], scores: ClusterSums, stage: str
+) -> Arm:
+    bins = cast(PredictionRow.data["timings_ms"][stage].as_float() * _LATENCY_BINS_PER_MS, BigInteger)
+    rows = connection.execute(select(bins, func.count()).where(*predictions).group_by(bins)).all()
+    values, counts = np.array(rows, np.float64).reshape(-1, 2).T
+    errors = connection.scalar(select(func.count()).select_from(FailureRow).where(*failures)) or 0
+    return Arm(
+        answers=int(counts.sum()) + errors,
+        errors=errors,
+        scores=scores,
+        latencies_ms=Histogram(values / _LATENCY_BINS_PER_MS, counts),
+    )
+
+
+def _scores(
+    connection: Connection, predictions: Sequence[Any], plan: RolloutSettings, min_count: int = 1
+) -> ClusterSums:
+    """Return the scores of served predictions, summed by what was assigned to a version: a key, or each request.
+
+    Keys with fewer scores than `min_count` are left out.
+    """
+    by_key = func.coalesce(PredictionRow.key_digest, PredictionRow.prediction_id)
+    cluster = by_key if plan.assignment == "key" else literal("all")
+    sums = (
+        select(cluster.label("cluster"), _SCORE.label("score"))
+        .select_from(PredictionRow)
+        .join(OutcomeRow, OutcomeRow.prediction_id == PredictionRow.prediction_id)
+        .where(*predictions, _SELECTED, _SCORE.is_not(None))
+        .subquery()
+    )
+    value = sums.c.score
+    columns = (sums.c.cluster, func.count(), func.sum(value), func.sum(value * value))
+    by_cluster = select(*columns).group_by(sums.c.cluster).having(func.count() >= min_count)
+    return ClusterSums.of(connection.execute(by_cluster).all())
 
 
 def _any_rewards(connection: Connection, task: Task, since: datetime) -> bool:
     """Return whether an outcome has a reward instead of a score."""
     rewarded = (OutcomeRow.task == task.name, OutcomeRow.time >= since, OutcomeRow.score.is_(None))
-    return (
-        connection.scalar(select(OutcomeRow.prediction_id).where(*rewarded, OutcomeRow.reward.is_not(None)).limit(1))
-        is not None
+    query = select(OutcomeRow.prediction_id).where(*rewarded, OutcomeRow.reward.is_not(None)).limit(1)
+    return connection.scalar(query) is not None
+
+
+def _losses(connection: Connection, task: Task, version: str, served: Sequence[Any]) -> Floats:
+    """Return the champion's score less the shadow's, by the labels of requests that both answered.
+
+    A reward or a rejection alone is not a label: it says nothing of the shadow's output.
+    """
+    shadow = aliased(PredictionRow)
+    answered = (
+        select(OutcomeRow.type, OutcomeRow.data)
+        .select_from(PredictionRow)
+        .join(OutcomeRow, OutcomeRow.prediction_id == PredictionRow.prediction_id)
+        .join(shadow, shadow.prediction_id == PredictionRow.prediction_id + shadow_id("", version))
+        .where(*served, _SELECTED, OutcomeRow.score.is_not(None))
+        .order_by(OutcomeRow.time, OutcomeRow.prediction_id)
     )
-
-
-def _arm(connection: Connection, task: Task, version: str, role: Role, since: datetime, stage: LatencyStage) -> Arm:
-    of_version = (PredictionRow.task == task.name, PredictionRow.version == version, PredictionRow.role == role)
-    recent = (*of_version, PredictionRow.time >= since)
-    predicted = connection.scalar(select(func.count()).where(*recent)) or 0
-    newest = (
-        select(PredictionRow.type, PredictionRow.data)
-        .where(*recent)
-        .order_by(PredictionRow.time.desc())
-        .limit(MAX_ROWS)
-    )
-    timings = [decode_row(row, PredictionMade).timings_ms for row in connection.execute(newest)]
-    failed = (
-        FailureRow.task == task.name,
-        FailureRow.version == version,
-        FailureRow.role == role,
-        FailureRow.time >= since,
-    )
-    errors = connection.scalar(select(func.count()).where(*failed)) or 0
-    scores = (
-        _shadow_scores(connection, task, version, since)
-        if role == "shadow"
-        else _served_scores(connection, recent, stage)
-    )
-    return Arm(
-        answers=predicted + errors,
-        errors=errors,
-        scores=np.array(scores, np.float64),
-        latencies_ms=np.array([timing[stage] for timing in reversed(timings)], np.float64),
-    )
-
-
-def _served_scores(connection: Connection, predictions: Sequence[Any], stage: LatencyStage) -> list[float]:
-    """Return the scores of served predictions. Beside a shadow only labels count, because a shadow gets no reward."""
-    newest = _newest_outcomes(connection, predictions)
-    scored = [outcome for outcome in newest if stage == "total" or outcome.label is not None]
-    return [value for outcome in scored if (value := outcome_score(outcome)) is not None]
-
-
-def _shadow_scores(connection: Connection, task: Task, version: str, since: datetime) -> list[float]:
-    """Return the scores of a shadow's outputs by the labels of the served predictions for the same requests."""
-    within = (PredictionRow.task == task.name, PredictionRow.time >= since)
-    shadow = (PredictionRow.version == version, PredictionRow.role == "shadow")
-    rows = connection.execute(select(PredictionRow.type, PredictionRow.data).where(*within, *shadow))
-    predictions = [decode_row(row, PredictionMade) for row in rows]
-    outputs = {prediction.prediction_id: prediction.output for prediction in predictions}
-    return [
-        score(task, outputs[prediction_id], outcome.label)
-        for outcome in _newest_outcomes(connection, within)
-        if outcome.label is not None and (prediction_id := shadow_id(outcome.prediction_id, version)) in outputs
+    outcomes = [decode_row(row, OutcomeRecorded) for row in connection.execute(answered)]
+    outputs = [
+        decode_row(row, PredictionMade).output
+        for row in connection.execute(answered.with_only_columns(shadow.type, shadow.data))
     ]
-
-
-def _newest_outcomes(connection: Connection, predictions: Sequence[Any]) -> list[OutcomeRecorded]:
-    """Return the outcomes of these predictions that have a known selection probability, in order of time."""
-    outcomes = select(OutcomeRow.type, OutcomeRow.data).join(
-        PredictionRow, PredictionRow.prediction_id == OutcomeRow.prediction_id
-    )
-    selected = OutcomeRow.data["selection_probability"].as_float().is_not(None)
-    newest = connection.execute(
-        outcomes.where(*predictions, selected).order_by(OutcomeRow.time.desc()).limit(MAX_ROWS)
-    ).all()
-    return [decode_row(row, OutcomeRecorded) for row in reversed(newest)]
+    losses = [
+        outcome.score - score(task, output, outcome.label)
+        for outcome, output in zip(outcomes, outputs, strict=True)
+        if outcome.score is not None and outcome.label is not None
+    ]
+    return np.array(losses, np.float64)

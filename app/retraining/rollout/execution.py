@@ -10,7 +10,8 @@ from app.registry.registry import TaskModels
 from app.registry.routes import Route
 from app.registry.runs import Run
 from app.retraining.rollout import policy
-from app.retraining.rollout.policy import CHAMPION_SHARE, SHADOW_SHARE, RolloutDecision, RolloutEvidence
+from app.retraining.rollout.comparison import RolloutEvidence
+from app.retraining.rollout.policy import CHAMPION_SHARE, SHADOW_SHARE, RolloutDecision
 from app.retraining.run_events import SOURCE
 from app.settings.retraining import RetrainingSettings
 

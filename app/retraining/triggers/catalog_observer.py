@@ -15,6 +15,7 @@ from app.events.types import OutcomeRecorded, PredictionMade
 from app.monitoring.drift import DriftFinding
 from app.monitoring.quality import QualityEstimate, ScoredOutcome, estimate_quality
 from app.monitoring.quality_detector import QualityReference
+from app.outcomes.audit import is_answered
 from app.registry.registry import TaskModels
 from app.retraining.triggers.drift_observer import DriftObserver, WindowOutcomes
 from app.retraining.triggers.observation import (
@@ -192,7 +193,8 @@ def _reward_defaulted() -> Any:
 
 def _scored_outcome(outcome: OutcomeRecorded, time: datetime, subject: str | None) -> ScoredOutcome:
     score = outcome.reward if outcome.score is None else outcome.score
-    return ScoredOutcome(time, score, outcome.selection, outcome.selection_probability, outcome.accepted, subject)
+    probability, counts = outcome.selection_probability, is_answered(outcome)
+    return ScoredOutcome(time, score, outcome.selection, probability, outcome.accepted, counts, subject)
 
 
 def _latency_of(predictions: Sequence[PredictionMade]) -> LatencyStats:

@@ -13,8 +13,10 @@ from app.catalog.orm import OutcomeRow, PredictionRow
 from app.evaluation.scoring import outcome_score
 from app.events.types import OutcomeRecorded
 from app.monitoring.performance_estimation import LabelledScores, PerformanceEstimate, estimate_performance
+from app.outcomes.audit import AnsweredShare, is_answered
 from app.registry.registry import TaskModels
 from app.retraining.triggers.observation import TimeWindow, WindowValue
+from app.settings.gate import MIN_ANSWERED_SHARE
 from app.settings.retraining import RetrainingSettings
 from models.off_policy import Floats
 
@@ -23,8 +25,8 @@ LEARNING_WINDOWS = 4
 ERROR_WINDOWS = 8
 """The number of past windows in which the estimate is compared with the labels."""
 
-ScoredPrediction = tuple[datetime, float, float, float]
-"""Time, confidence, score and selection probability of a prediction."""
+SelectedPrediction = tuple[datetime, float, float | None, float]
+"""Time, confidence, score and selection probability of a prediction; the score is None if no answer counts."""
 
 
 class ExpectedQualityEstimator:
@@ -70,7 +72,7 @@ class _WindowEstimator:
         past = [
             TimeWindow(ready - (back + 1) * self._length, ready - back * self._length) for back in range(ERROR_WINDOWS)
         ]
-        rows = self._labelled_rows(TimeWindow(past[-1].start - self._lag - LEARNING_WINDOWS * self._length, ready))
+        rows = self._selected_rows(TimeWindow(past[-1].start - self._lag - LEARNING_WINDOWS * self._length, ready))
         estimate = self._expected(rows, window)
         if estimate is None:
             return None
@@ -79,13 +81,13 @@ class _WindowEstimator:
             replace(estimate, error=float(np.mean(errors)) if errors else None, windows=len(errors))
         )
 
-    def _past_error(self, rows: Sequence[ScoredPrediction], window: TimeWindow) -> float | None:
+    def _past_error(self, rows: Sequence[SelectedPrediction], window: TimeWindow) -> float | None:
         labelled, estimate = _labelled_in(rows, window), self._expected(rows, window)
         if not len(labelled.scores) or estimate is None:
             return None
         return abs(estimate.score - float(np.average(labelled.scores, weights=labelled.weights)))
 
-    def _expected(self, rows: Sequence[ScoredPrediction], window: TimeWindow) -> PerformanceEstimate | None:
+    def _expected(self, rows: Sequence[SelectedPrediction], window: TimeWindow) -> PerformanceEstimate | None:
         """Estimate from the labels of earlier windows, without those that would still be incomplete."""
         end = window.start - self._lag
         return estimate_performance(
@@ -98,14 +100,14 @@ class _WindowEstimator:
         )
         return np.array(self._connection.scalars(query).all(), np.float64)
 
-    def _labelled_rows(self, window: TimeWindow) -> list[ScoredPrediction]:
+    def _selected_rows(self, window: TimeWindow) -> list[SelectedPrediction]:
         query = (
             select(OutcomeRow.type, OutcomeRow.data, PredictionRow.time)
             .join(PredictionRow, PredictionRow.prediction_id == OutcomeRow.prediction_id)
             .where(*self._champion_predictions, *_in_window(window))
         )
         rows = [
-            _scored_prediction(decode_row(row, OutcomeRecorded), row.time) for row in self._connection.execute(query)
+            _selected_prediction(decode_row(row, OutcomeRecorded), row.time) for row in self._connection.execute(query)
         ]
         return [row for row in rows if row is not None]
 
@@ -114,12 +116,16 @@ def _in_window(window: TimeWindow) -> tuple[Any, ...]:
     return PredictionRow.time >= window.start, PredictionRow.time < window.end
 
 
-def _scored_prediction(outcome: OutcomeRecorded, time: datetime) -> ScoredPrediction | None:
-    score = outcome_score(outcome)
-    if score is None or outcome.selection_probability is None:
+def _selected_prediction(outcome: OutcomeRecorded, time: datetime) -> SelectedPrediction | None:
+    if outcome.selection_probability is None:
         return None
+    score = outcome_score(outcome) if is_answered(outcome) else None
     return time, outcome.confidence, score, outcome.selection_probability
 
 
-def _labelled_in(rows: Sequence[ScoredPrediction], window: TimeWindow) -> LabelledScores:
-    return LabelledScores.from_rows([row[1:] for row in rows if window.start <= row[0] < window.end])
+def _labelled_in(rows: Sequence[SelectedPrediction], window: TimeWindow) -> LabelledScores:
+    """Return the labels of a window; none if too few of its audit are answered, because these are mostly mistakes."""
+    selected = [row[1:] for row in rows if window.start <= row[0] < window.end]
+    answered = [(confidence, score, rate) for confidence, score, rate in selected if score is not None]
+    complete = not AnsweredShare(len(answered), len(selected)).missing(MIN_ANSWERED_SHARE)
+    return LabelledScores.from_rows(answered if complete else [])

@@ -8,7 +8,7 @@ the detectors). The evidence for a fall of quality is carried over windows, see 
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from math import exp
+from math import ceil, exp
 
 from app.monitoring.drift import DriftFinding
 from app.monitoring.quality import QualityEstimate
@@ -106,5 +106,8 @@ def _insufficient_data(quality: QualityEstimate, triggers: TriggerSettings) -> t
         size = f"{quality.effective_size:.0f}"
         reasons.append(f"The window's labels are worth {size} of equal weight; {min_labelled} are needed.")
     if quality.answered < min_answered:
-        reasons.append(f"{quality.answered:.0%} of the audit is answered; {min_answered:.0%} is needed.")
+        missing = ceil((min_answered - quality.answered) * quality.selected - 1e-9)
+        reasons.append(
+            f"{quality.answered:.0%} of the audit is answered; {min_answered:.0%} is needed: {missing:,} more reviews."
+        )
     return tuple(reasons)

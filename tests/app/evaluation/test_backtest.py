@@ -51,10 +51,24 @@ def test_backtest_spans_have_equal_length_and_contain_all_rows(version: Path, tm
 def test_training_rows_and_volunteered_labels_have_no_score_but_an_agreement(
     version: Path, tmp_path: Path, otherwise: dict[str, Any]
 ) -> None:
-    rows = [scale_row(1), scale_row(2, 17.0, **otherwise), scale_row(3)]
+    rows = [scale_row(1), scale_row(2), scale_row(3, 17.0, **otherwise), scale_row(4), scale_row(5)]
     found = backtest(Scales(), version, write_dataset(tmp_path, rows), ignore)
-    assert (found.rows, found.outcomes, found.score_served) == (3, 2, 1.0)
-    assert found.agreement == pytest.approx(2 / 3)
+    assert (found.rows, found.outcomes, found.score_served) == (5, 4, 1.0)
+    assert found.agreement == pytest.approx(4 / 5)
+
+
+def test_only_a_stretch_of_time_with_enough_answers_is_scored(version: Path, tmp_path: Path) -> None:
+    """Volunteers correct what was wrong; reviewers answer the last five."""
+    volunteered = [scale_row(number, 17.0, audit_answered=False) for number in range(5)]
+    reviewed = [scale_row(number, audit_answered=True) for number in range(5, 10)]
+    found = backtest(Scales(), version, write_dataset(tmp_path, [*volunteered, *reviewed]), ignore)
+    assert (found.outcomes, found.score_served) == (5, 1.0)
+    assert (found.selected, found.answered) == (10, 5)
+
+
+def test_a_backtest_of_one_entity_has_no_interval(version: Path, tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path, [scale_row(number, entity="till 1") for number in range(9)])
+    assert backtest(Scales(), version, dataset, ignore).interval is None
 
 
 def test_requests_after_the_training_are_scored_in_every_split(version: Path, tmp_path: Path) -> None:

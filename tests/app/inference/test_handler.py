@@ -155,6 +155,22 @@ async def test_each_key_is_answered_by_the_version_that_the_route_has_for_it(mak
         assert (prediction.model.version, prediction.role) == route.assign(TASK, record.key or b"")
 
 
+async def test_each_request_of_a_key_may_have_another_version_if_requests_are_assigned(make_handler: Any) -> None:
+    route = Route("2", "3", 0.5)
+
+    async def lookup() -> Route:
+        return route
+
+    rollout = {"retraining": {"rollout": {"assignment": "request"}}}
+    handler = make_handler(route=lookup, **rollout)
+    batch = [
+        dataclasses.replace(with_header(features(b"abc"), "ce_id", str(id).encode()), key=b"k") for id in range(40)
+    ]
+    first, second = [[prediction_of(answer)[1] for answer in await handler(batch)] for _ in range(2)]
+    assert {prediction.role for prediction in first} == {"champion", "canary"}
+    assert [prediction.role for prediction in first] == [prediction.role for prediction in second]
+
+
 async def test_an_unavailable_model_raises_so_that_the_guard_waits(make_handler: Any) -> None:
     with pytest.raises(Unavailable):
         await make_handler()([features(b"abc"), features(b"?")])

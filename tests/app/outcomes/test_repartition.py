@@ -165,7 +165,15 @@ def test_a_repartitioned_record_can_be_restored(
 ) -> None:
     event = ConsumedRecord(Origin(TopicId("c/t"), "letters.feedback", 3, offset, logged), b"own key", value, headers)
     repartitioned = consumed_record(repartition(event, "letters", prediction_id_of()), offset=5)
-    assert restore_original(repartitioned) == dataclasses.replace(event, key=prediction_id_of().encode())
+    assert restore_original(repartitioned) == event
+
+
+def test_a_record_that_an_earlier_release_repartitioned_has_no_key() -> None:
+    event = ConsumedRecord(Origin(TopicId("c/t"), "letters.feedback", 3, 0, 0), b"own key", b"{}", (("ce_id", b"1"),))
+    repartitioned = repartition(event, "letters", prediction_id_of())
+    headers = tuple(header for header in repartitioned.headers if header[0] != "joined_key")
+    earlier = consumed_record(dataclasses.replace(repartitioned, headers=headers))
+    assert restore_original(earlier) == dataclasses.replace(event, key=None)
 
 
 def test_a_reward_timeout_has_no_original_record() -> None:

@@ -1,11 +1,12 @@
 import base64
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from app.events.cloudevents import JSON, ConsumedRecord, Headers, Origin, Record, TopicId
@@ -21,6 +22,8 @@ BLOBS = {"blob://abc": b"abc", "blob://empty": b"", "blob://large": b"x" * 101}
 EVENT_HEADERS: Headers = (("ce_id", b"1"), ("ce_source", b"app"), ("ce_subject", b"page 7"))
 JSON_HEADERS: Headers = (("content-type", JSON.encode()),)
 DEEP_JSON = b"[" * 100_000
+ODD_PAYLOADS = (b"die", b"bug", b"refuse")
+"""What the task does not take as text."""
 
 
 class SmallLetters(Letters):
@@ -87,7 +90,7 @@ def rejection_of(result: PreprocessResult) -> tuple[str, str]:
     return answer.error.code, answer.error.reason
 
 
-@given(st.binary(min_size=1, max_size=100).filter(lambda payload: payload.isascii() and payload != b"die"))
+@given(st.binary(min_size=1, max_size=100).filter(lambda payload: payload.isascii() and payload not in ODD_PAYLOADS))
 def test_a_bare_payload_is_taken_as_it_is(payload: bytes) -> None:
     result = preprocess(payload)
     if result.rejection is None:
@@ -96,8 +99,7 @@ def test_a_bare_payload_is_taken_as_it_is(payload: bytes) -> None:
 
 @given(st.text(st.characters(max_codepoint=127), min_size=1, max_size=50).map(str.encode))
 def test_a_payload_in_json_is_the_same_as_the_bare_one(payload: bytes) -> None:
-    if payload in (b"die", b"bug", b"refuse"):
-        return
+    assume(payload not in ODD_PAYLOADS)
     envelope = json.dumps({"data_base64": base64.b64encode(payload).decode()}).encode()
     for headers in ((), JSON_HEADERS, (("content-type", b"application/json; charset=utf-8"),)):
         assert payload_of(preprocess(envelope, headers)) == payload
@@ -187,6 +189,12 @@ def test_features_carry_their_requests_identity_and_attributes() -> None:
     assert event.extensions["requestlogtime"] == "1769860800123"
     assert event.extensions["preprocessversion"] == "1"
     assert float(event.extensions["preprocessms"]) >= 0
+
+
+@pytest.mark.parametrize(("key", "hashed"), [(b"till 7", False), (None, True), (b"1", True)])
+def test_features_of_a_request_without_a_key_carry_the_hash_of_the_payload(key: bytes | None, hashed: bool) -> None:
+    [record] = preprocess(b"abc", EVENT_HEADERS, key=key).records
+    assert texts(record).get("ce_payloadhash") == (hashlib.sha256(b"abc").hexdigest() if hashed else None)
 
 
 def test_a_redelivered_bare_payload_has_the_same_prediction() -> None:

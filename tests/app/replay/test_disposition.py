@@ -1,8 +1,10 @@
 """The disposition of records, in logs made by hand."""
 
 import json
+from typing import Any
 
 import polars as pl
+import pytest
 
 from app.events.cloudevents import Record
 from app.events.types import OutcomeRecorded
@@ -75,27 +77,41 @@ def test_chunks_and_partial_answers_of_a_session_are_skipped_but_its_request_is_
     assert counts["features"] == counts["predictions"] == (1, {"partial": 1})
 
 
-def test_the_first_outcome_decides_how_a_prediction_was_selected(build: BuildDataset) -> None:
-    def outcome(probability: float) -> Record:
-        prediction = ONE.prediction_record()
-        payload = json.loads(prediction.value or b"")
-        fields = {
-            name: payload[name]
-            for name in ("prediction_id", "request_id", "task", "output", "confidence", "propensity")
-        }
-        outcome_recorded = OutcomeRecorded(
-            **fields,
-            model=payload["model"],
-            role="champion",
-            request_source="test",
-            selection="audit",
-            selection_probability=probability,
-        )
-        return outcome_recorded.to_record("letters.outcomes", b"", id=str(probability), source="test", time=ce_time(1))
+def audit_outcome(probability: float, request: RequestHistory = ONE, **more: Any) -> Record:
+    payload = json.loads(request.prediction_record().value or b"")
+    fields = {
+        name: payload[name] for name in ("prediction_id", "request_id", "task", "output", "confidence", "propensity")
+    }
+    outcome_recorded = OutcomeRecorded(
+        **fields,
+        model=payload["model"],
+        role="champion",
+        request_source="test",
+        selection="audit",
+        selection_probability=probability,
+        **more,
+    )
+    return outcome_recorded.to_record("letters.outcomes", b"", id=str(probability), source="test", time=ce_time(1))
 
-    rows, _ = build(append_to_log([*history(ONE, TWO), (3, outcome(0.01)), (4, outcome(0.5))]))
+
+def test_the_first_outcome_decides_how_a_prediction_was_selected(build: BuildDataset) -> None:
+    rows, _ = build(append_to_log([*history(ONE, TWO), (3, audit_outcome(0.01)), (4, audit_outcome(0.5))]))
     assert rows["selection_probability"].to_list() == [0.01, None]
     assert rows["selection"].to_list() == ["audit", None]
+
+
+@pytest.mark.parametrize(
+    ("recorded", "queue", "answered"),
+    [(False, "audit", True), (False, None, False), (None, "audit", None), (None, None, None)],
+)
+def test_a_row_of_the_audit_is_answered_if_its_queue_asked_unless_an_older_release_recorded_it(
+    build: BuildDataset, recorded: bool | None, queue: str | None, answered: bool | None
+) -> None:
+    outcomes = [(3, audit_outcome(0.01, audit_answered=recorded)), (5, audit_outcome(0.5, audit_answered=False))]
+    feedback = (4, ONE.feedback_record(1, correction={"sum": 1.0}, queue=queue))
+    rows, _ = build(append_to_log([*history(ONE, TWO), *outcomes, feedback]))
+    assert rows["audit_answered"].to_list() == [answered, None]
+    assert rows["label"].to_list() == ['{"sum":1.0}', None]
 
 
 def test_an_entity_stays_in_its_split_as_data_grows(build: BuildDataset) -> None:
@@ -109,3 +125,12 @@ def test_an_entity_stays_in_its_split_as_data_grows(build: BuildDataset) -> None
     assert many.group_by("entity").agg(pl.col("split").n_unique())["split"].max() == 1
     assert set(manifest["splits"]) == {"train", "validation", "test"}
     assert manifest["splits"]["train"] > 100
+
+
+def test_requests_without_a_key_that_have_the_same_payload_are_in_one_split(build: BuildDataset) -> None:
+    """The hash is in the log: a new version of the preprocessing does not change it."""
+    again = [RequestHistory(number, payload_hash=f"hash {number % 40}") for number in range(120)]
+    rows, manifest = build(append_to_log(history(*again)))
+    assert set(rows["entity"]) == {f"hash {number}" for number in range(40)}
+    assert rows.group_by("entity").agg(pl.col("split").n_unique())["split"].max() == 1
+    assert set(manifest["splits"]) == {"train", "validation", "test"}

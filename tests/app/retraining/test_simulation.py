@@ -42,7 +42,9 @@ class World:
 
 TRUTH = 0.9 + 0.1 * 0.5
 STEADY = World()
-TRIGGERS = TriggerSettings(min_new_labels=20_000, quality_min_score=0.9, latency_max_p99_ms=100.0, schedule="0 3 * * *")
+TRIGGERS = TriggerSettings(
+    min_new_labels=20_000, quality_min_score=0.9, latency_max_p99_ms=100.0, schedule="0 3 * * *", drift_windows=1
+)
 
 Hourly = Callable[[int], World]
 

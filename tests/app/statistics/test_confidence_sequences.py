@@ -1,6 +1,7 @@
 """Confidence sequences contain the truth at all looks together, and find real differences."""
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -64,6 +65,34 @@ def test_quantile_intervals_miss_at_most_at_the_rate_alpha_with_repeated_looks(l
         ]
         missed += any(not low <= level <= high for low, high in intervals)
     assert missed / RUNS <= MISSED_BY_CHANCE
+
+
+def test_asymptotic_intervals_miss_at_most_at_the_rate_alpha_with_a_look_after_every_value() -> None:
+    missed, count = 0, np.arange(1, 2001)
+    for seed in range(RUNS):
+        values = draw_scores(seed, 2000)
+        means = np.cumsum(values) / count
+        errors = np.sqrt((np.cumsum(np.square(values)) / count - np.square(means) + 0.25 / count) / count)
+        reaches = [confidence_sequences.asymptotic_reach(error, ALPHA, 0.01) for error in errors[20:].tolist()]
+        missed += bool(np.any(np.abs(means[20:] - 0.7) > reaches))
+    assert missed / RUNS <= MISSED_BY_CHANCE
+
+
+@given(st.floats(1e-6, 10), st.floats(0.0001, 0.3), st.floats(0.001, 0.1))
+def test_an_asymptotic_interval_is_wider_than_one_for_one_look_and_the_narrowest_at_its_best(
+    error: float, alpha: float, best_error: float
+) -> None:
+    relative = confidence_sequences.asymptotic_reach(error, alpha, best_error) / error
+    assert relative > NormalDist().inv_cdf(1 - alpha / 2)
+    at_best = confidence_sequences.asymptotic_reach(best_error, alpha, best_error) / best_error
+    assert at_best <= relative * 1.02
+
+
+@given(in_unit_interval, st.sampled_from([0.5, 0.9]), st.floats(0.01, 0.2))
+def test_a_quantile_of_counted_values_is_that_of_the_values(values: Floats, level: float, alpha: float) -> None:
+    distinct, counts = np.unique(values, return_counts=True)
+    counted = confidence_sequences.quantile_interval(distinct, level, alpha, counts.astype(np.float64))
+    assert counted == confidence_sequences.quantile_interval(values, level, alpha)
 
 
 def test_equal_arms_differ_at_most_at_the_rate_alpha_and_unequal_ones_nearly_always() -> None:

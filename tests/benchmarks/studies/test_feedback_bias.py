@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from benchmarks.studies.feedback_bias import PHASES, WindowResult, evaluate_candidates, simulate_windows
+from benchmarks.studies.feedback_bias import (
+    ANSWERED_SHARES,
+    PHASES,
+    WindowResult,
+    evaluate_candidates,
+    simulate_windows,
+)
 
 BASELINE, MORE_CORRECTIONS, QUALITY_FALLS = PHASES
 
@@ -43,3 +49,13 @@ def test_the_gate_passes_only_the_better_candidate_although_the_labels_favour_bo
     for candidate in (better, worse):
         low, high = (candidate.verdict.metrics[f"improvement_{end}"] for end in ("low", "high"))
         assert low <= candidate.truth <= high
+
+
+@pytest.mark.parametrize("answered", ANSWERED_SHARES)
+def test_no_worse_candidate_passes_whatever_share_of_the_audit_is_answered(answered: float) -> None:
+    """Long form: `python -m benchmarks.studies.feedback_bias --seeds 100`."""
+    for seed in range(3):
+        _, worse = evaluate_candidates(seed, answered)
+        assert worse.plain > 0.1
+        assert worse.truth < 0
+        assert not worse.verdict.passed

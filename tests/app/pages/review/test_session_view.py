@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -39,6 +40,7 @@ class Session:
     def __init__(self) -> None:
         self.item = ReviewItem("letters:1", PREDICTION, "audit", Payload(b"{}", "application/json", "payload"), "")
         self.submitted: list[Any] = []
+        self.is_blind = False
         self.feedback: list[dict[str, Any]] = []
 
     async def submit(self, actor: str, **fields: Any) -> None:
@@ -115,3 +117,28 @@ async def test_the_error_of_a_missing_name_goes_when_the_name_is_there() -> None
         view._viewer.set_name(" ada ")
         assert "Feedback is given in the name of ada." in texts()
         assert not any(text.startswith("Enter your name first") for text in texts())
+
+
+async def test_a_blind_answer_is_the_reviewers_own_until_the_output_is_shown() -> None:
+    session = Session()
+    session.is_blind = True
+    async with open_view(session) as view:
+        for key in ("Enter", "x", "+"):
+            await view.on_key(key)
+        assert session.feedback == []
+        assert any(text.startswith("Nothing was sent: enter your own answer first.") for text in texts())
+        assert not texts() & {"served", "70.0%", "0.700"}
+        await view.on_key("o")
+        assert texts() >= {"served", "70.0%", "0.700"}
+        await view.on_key("Enter")
+    assert session.feedback == [{"actor": "ada", "accepted": True}]
+
+
+async def test_a_blind_answer_that_equals_the_hidden_output_is_sent_as_a_correction() -> None:
+    session = Session()
+    session.item = replace(session.item, payload=Payload(b'{"actions": [{"id": "a"}]}', "application/json", "payload"))
+    session.is_blind = True
+    async with open_view(session) as view:
+        await view.on_key("1")
+        await view.on_key("Enter")
+    assert session.feedback == [{"actor": "ada", "correction": {"action": "a"}}]

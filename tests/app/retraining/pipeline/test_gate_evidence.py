@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,16 @@ from numpy.typing import NDArray
 
 from app.events.model_events import Backtest
 from app.inference.local_model import LocalModel
+from app.outcomes.audit import AnsweredShare
 from app.retraining.pipeline import gate_evidence
 from app.retraining.pipeline.gate import GateEvidence
-from app.retraining.pipeline.gate_evidence import VersionPair, gather_gate_evidence, held_out_examples, missing_evidence
+from app.retraining.pipeline.gate_evidence import (
+    VersionPair,
+    gather_gate_evidence,
+    held_out_audit,
+    held_out_examples,
+    missing_evidence,
+)
 from app.settings.gate import GateSettings
 from models import tensors
 from models.base import OnStep, Sample, Task, Untrainable
@@ -94,7 +102,9 @@ def make_row(unique: str, weight: float = 7.0, reading: NDArray[Any] | None = No
 
 
 def held_out_ids(directory: Path, rows: list[dict[str, Any]], slices: Sequence[str] = ()) -> list[str]:
-    return [one.prediction_input.prediction_id for one in held_out_examples(write_dataset(directory, rows), slices)]
+    dataset = write_dataset(directory, rows)
+    examples = held_out_examples(dataset, slices, held_out_audit(dataset, 0.5))
+    return [example.prediction_input.prediction_id for example in examples]
 
 
 def gather(contest: VersionPair, files: Path, rows: list[dict[str, Any]], slices: Sequence[str] = ()) -> GateEvidence:
@@ -117,6 +127,23 @@ def test_held_out_examples_are_test_rows_with_features_probability_and_label(
     tmp_path: Path, otherwise: dict[str, Any]
 ) -> None:
     assert held_out_ids(tmp_path, [make_row("1"), make_row("2", **otherwise), make_row("3")]) == ["1", "3"]
+
+
+def test_held_out_examples_are_where_enough_of_the_audit_is_answered(tmp_path: Path) -> None:
+    """Volunteers label each audited prediction; reviewers begin late, and are behind."""
+    answered = [False] * 20 + [True] * 10 + [False] * 20
+    rows = [make_row(str(number), audit_answered=is_answered) for number, is_answered in enumerate(answered)]
+    assert held_out_ids(tmp_path, rows) == [str(number) for number in range(20, 30)]
+    assert held_out_audit(tmp_path, 0.5).share == AnsweredShare(10, 50, 1.0)
+
+
+def test_with_full_feedback_predictions_without_any_are_unanswered(tmp_path: Path) -> None:
+    everything: dict[str, Any] = {"selection": "all", "selection_probability": 1.0}
+    nothing: dict[str, Any] = {"selection": None, "selection_probability": None, "label": None}
+    before = [make_row(f"before {number}", **nothing) for number in range(9)]
+    rows = [*before, make_row("1", **everything), make_row("2", **nothing), make_row("3", **everything)]
+    write_dataset(tmp_path, rows)
+    assert held_out_audit(tmp_path, 0.5).share == AnsweredShare(2, 3, 1.0)
 
 
 def test_rows_of_several_batches_keep_their_order(tmp_path: Path) -> None:
@@ -170,6 +197,13 @@ def test_the_original_test_set_is_scored_by_both_versions(files: Path) -> None:
         (0.5, 1.0),
     ]
     assert gather(make_versions(files), files, [make_row("1")]).original_scores == []
+
+
+def test_version_1_is_scored_on_the_original_test_set_if_it_is_not_the_champion(files: Path) -> None:
+    versions = make_versions(files, RIGHT, RIGHT, ScalesWithHeldOut())
+    assert gather(versions, files, [make_row("1")]).first_scores == []
+    first = replace(versions, first=files / f"{OFF}.onnx")
+    assert gather(first, files, [make_row("1")]).first_scores == [0.5, 1.0]
 
 
 def test_latency_is_measured_with_single_requests_in_turns(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,8 +274,9 @@ def test_a_dataset_with_too_few_held_out_outcomes_is_known_before_training(
         files, [make_row("0", split="train"), *(make_row(f"{number}") for number in range(outcomes))]
     )
     champion, bounds = files / f"{OFF}.onnx", GateSettings(min_outcomes=min_outcomes)
-    reason = f"{outcomes} held-out outcomes are too few: {min_outcomes} are needed."
-    assert missing_evidence(Scales(), champion, dataset, bounds, ignore) == reason
+    reason = missing_evidence(Scales(), champion, dataset, bounds, ignore)
+    assert reason is not None
+    assert reason.startswith(f"{outcomes} held-out outcomes are too few: {min_outcomes} are needed. That takes about ")
     enough = GateSettings(min_outcomes=2)
     assert (missing_evidence(Scales(), champion, dataset, enough, ignore) is None) == (outcomes > 0)
 
@@ -254,4 +289,6 @@ def test_rewards_are_enough_evidence_without_any_label(files: Path) -> None:
 def test_rewards_in_doubt_are_named_beside_the_missing_labels_before_training(files: Path) -> None:
     dataset, champion = write_dataset(files, [make_row("0")]), files / f"{OFF}.onnx"
     missing = missing_evidence(ScalesWithDecisions(), champion, dataset, GateSettings(), ignore)
-    assert missing == "1 held-out outcomes are too few: 100 are needed. The rewards can't decide: Few."
+    assert missing is not None
+    assert missing.startswith("1 held-out outcomes are too few: 20 are needed. That takes about 190 more answers")
+    assert missing.endswith(" The rewards can't decide: Few.")

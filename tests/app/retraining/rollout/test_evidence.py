@@ -1,5 +1,6 @@
 """The evidence of a rollout, from a catalog with two versions."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,11 +11,15 @@ import pytest
 from app.events.cloudevents import Record
 from app.events.types import Role
 from app.retraining.rollout import evidence
-from app.retraining.rollout.policy import RolloutEvidence
+from app.retraining.rollout.comparison import Arm, RolloutEvidence
+from app.settings.rollout import RolloutSettings
 from models.base import Task
 from tests.support.catalog_fixtures import TIMINGS, make_failure, make_outcome, make_prediction, open_catalog
 from tests.support.record_strategies import START
 from tests.support.scales import Scales
+
+BY_REQUEST = RolloutSettings(assignment="request")
+BY_KEY = RolloutSettings()
 
 
 def at(minute: float) -> datetime:
@@ -29,13 +34,26 @@ class ScalesWithNan(Scales):
 
 
 def gather(
-    directory: Path, records: Sequence[Record], role: Role = "canary", task: Task | None = None
+    directory: Path,
+    records: Sequence[Record],
+    role: Role = "canary",
+    task: Task | None = None,
+    plan: RolloutSettings = BY_REQUEST,
 ) -> RolloutEvidence:
     """Return the evidence of version 2 in this role and champion 1, for one hour from the start."""
     with open_catalog(directory, records) as catalog:
         return catalog.query(
-            lambda it: evidence.gather_rollout_evidence(it, task or Scales(), ("2", role), "1", START, at(60))
+            lambda it: evidence.gather_rollout_evidence(it, task or Scales(), ("2", role), "1", START, at(60), plan)
         )
+
+
+def score_sum(arm: Arm) -> tuple[float, Any]:
+    """Return the number of scores, and their sum."""
+    return arm.scores.count, float(arm.scores.sums.sum().round(9))
+
+
+def latencies(arm: Arm) -> dict[float, int]:
+    return dict(zip(arm.latencies_ms.values.tolist(), arm.latencies_ms.counts.tolist(), strict=True))
 
 
 def timed(ms: float) -> dict[str, Any]:
@@ -80,29 +98,6 @@ def test_failures_since_the_start_count_as_answers_and_errors(tmp_path: Path) ->
     assert (found.champion.answers, found.champion.errors) == (1, 1)
 
 
-def test_volunteers_do_not_displace_the_newest_outcomes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evidence, "MAX_ROWS", 2)
-    records = [
-        *(
-            record
-            for n in (1, 2)
-            for record in (
-                make_prediction(n, at(n)),
-                make_outcome(n, at(n + 5), "audit", score=0.1 * n),
-            )
-        ),
-        *(
-            record
-            for n in (3, 4)
-            for record in (
-                make_prediction(n, at(n)),
-                make_outcome(n, at(n + 5), "volunteer", score=0.9),
-            )
-        ),
-    ]
-    assert gather(tmp_path, records).champion.scores.tolist() == [0.1, 0.2]
-
-
 def test_volunteers_scores_are_left_out(tmp_path: Path) -> None:
     records = [
         make_prediction(1, at(0)),
@@ -113,7 +108,7 @@ def test_volunteers_scores_are_left_out(tmp_path: Path) -> None:
         make_outcome(3, at(5), "all", score=0.8, label={"weight": 7.0}),
     ]
     found = gather(tmp_path, records)
-    assert (list(found.candidate.scores), list(found.champion.scores)) == ([0.8], [0.9])
+    assert (score_sum(found.candidate), score_sum(found.champion)) == ((1, 0.8), (1, 0.9))
 
 
 def test_outcomes_of_predictions_before_the_start_are_left_out(tmp_path: Path) -> None:
@@ -122,7 +117,7 @@ def test_outcomes_of_predictions_before_the_start_are_left_out(tmp_path: Path) -
         tmp_path,
         [make_prediction(1, at(-1)), make_outcome(1, at(5), score=0.9, label={"weight": 6.0})],
     )
-    assert not len(found.champion.scores)
+    assert found.champion.scores.count == 0
 
 
 def test_outcomes_count_by_score_else_by_reward(tmp_path: Path) -> None:
@@ -132,7 +127,7 @@ def test_outcomes_count_by_score_else_by_reward(tmp_path: Path) -> None:
         make_prediction(2, at(0)),
         make_outcome(2, at(6)),
     ]
-    assert list(gather(tmp_path, records).champion.scores) == [-0.5]
+    assert score_sum(gather(tmp_path, records).champion) == (1, -0.5)
 
 
 def test_a_rejected_prediction_without_a_correction_scores_0(tmp_path: Path) -> None:
@@ -143,27 +138,45 @@ def test_a_rejected_prediction_without_a_correction_scores_0(tmp_path: Path) -> 
         make_prediction(2, at(0), "2", "canary"),
         make_outcome(2, at(6), accepted=True, label={"weight": 5.0}, score=1.0),
     ]
-    assert list(gather(tmp_path, records).candidate.scores) == [0.0, 1.0]
+    assert score_sum(gather(tmp_path, records).candidate) == (2, 1.0)
 
 
-def test_beside_a_shadow_only_labels_count_for_the_champion_too(tmp_path: Path) -> None:
-    """A rejection without a correction does not score the shadow's output."""
+def test_scores_are_summed_by_key_if_keys_are_assigned(tmp_path: Path) -> None:
     records = [
-        make_prediction(1, at(0)),
-        make_prediction(1, at(0), "2", "shadow"),
-        make_outcome(1, at(5), accepted=False),
+        record
+        for request, (key, score) in enumerate([("ada", 0.5), ("bob", 1.0), ("ada", 0.25), (None, 0.0), (None, 1.0)])
+        for record in (
+            dataclasses.replace(make_prediction(request, at(1)), key=key.encode() if key else None),
+            make_outcome(request, at(5), score=score, label={"weight": 5.0}),
+        )
     ]
-    found = gather(tmp_path, records, "shadow")
-    assert (len(found.champion.scores), len(found.candidate.scores)) == (0, 0)
+    scores = gather(tmp_path, records, plan=BY_KEY).champion.scores
+    sums = zip(scores.counts.tolist(), scores.sums.tolist(), scores.squares.tolist(), strict=True)
+    assert sorted(sums) == [(1, 0.0, 0.0), (1, 1.0, 1.0), (1, 1.0, 1.0), (2, 0.75, 0.3125)]
+    together = gather(tmp_path / "again", records).champion.scores
+    assert (together.counts.tolist(), together.sums.tolist(), together.squares.tolist()) == ([5], [2.75], [2.3125])
 
 
-def test_scores_are_in_the_order_of_their_outcomes(tmp_path: Path) -> None:
-    records = [make_prediction(request, at(request)) for request in (1, 2, 3)]
-    records += [make_outcome(request, at(10 - request), score=request / 10) for request in (1, 2, 3)]
-    assert list(gather(tmp_path, records).champion.scores) == [0.3, 0.2, 0.1]
+def test_what_is_known_of_a_key_from_before_the_step_is_no_difference(tmp_path: Path) -> None:
+    """Each key's scores are as before. The canary has the keys with the lower ones."""
+    records, request = [], 0
+    for key in range(10):
+        for minute, version in [
+            *((-m, "1") for m in range(1, 9)),
+            *((m, "2" if key < 5 else "1") for m in range(1, 9)),
+        ]:
+            request += 1
+            role = "champion" if version == "1" else "canary"
+            prediction = make_prediction(request, at(minute), version, role)
+            records.append(dataclasses.replace(prediction, key=str(key).encode()))
+            score = key / 10 + 0.01 * (request % 2)
+            records.append(make_outcome(request, at(20), score=score, label={"weight": 5.0}))
+    found = gather(tmp_path, records, plan=BY_KEY)
+    assert found.champion.scores.mean - found.candidate.scores.mean == pytest.approx(0, abs=0.01)
+    assert found.candidate.scores.count == found.champion.scores.count == 40
 
 
-def test_a_shadow_is_scored_by_the_label_of_the_served_prediction(tmp_path: Path) -> None:
+def test_a_shadow_is_compared_by_the_labels_of_the_requests_that_both_answered(tmp_path: Path) -> None:
     label = {"weight": 7.0}
     records = [
         make_prediction(1, at(0), output={"weight": 5.0}),
@@ -178,9 +191,20 @@ def test_a_shadow_is_scored_by_the_label_of_the_served_prediction(tmp_path: Path
         make_prediction(4, at(0), "2", "shadow", output={"weight": 7.0}),
         make_outcome(4, at(5), reward=1.0),
     ]
-    found = gather(tmp_path, records, "shadow")
-    assert list(found.candidate.scores) == pytest.approx([0.9])
-    assert sorted(found.champion.scores) == pytest.approx([0.7, 0.8])
+    assert gather(tmp_path, records, "shadow").losses == pytest.approx([0.8 - 0.9])
+
+
+def test_losses_are_in_the_order_of_their_labels(tmp_path: Path) -> None:
+    records = [
+        record
+        for request in (1, 2, 3)
+        for record in (
+            make_prediction(request, at(request)),
+            make_prediction(request, at(request), "2", "shadow", output={"weight": 5.0}),
+            make_outcome(request, at(10 - request), score=request / 10, label={"weight": 5.0}),
+        )
+    ]
+    assert gather(tmp_path, records, "shadow").losses == pytest.approx([-0.7, -0.8, -0.9])
 
 
 def test_a_shadows_non_finite_score_counts_as_0(tmp_path: Path) -> None:
@@ -190,7 +214,7 @@ def test_a_shadows_non_finite_score_counts_as_0(tmp_path: Path) -> None:
         make_prediction(1, at(0), "2", "shadow"),
         make_outcome(1, at(5), score=0.8, label={"weight": 7.0}),
     ]
-    assert list(gather(tmp_path, records, "shadow", ScalesWithNan()).candidate.scores) == [0.0]
+    assert gather(tmp_path, records, "shadow", ScalesWithNan()).losses == pytest.approx([0.8])
 
 
 def test_another_shadows_outputs_are_not_scored_as_its_own(tmp_path: Path) -> None:
@@ -199,7 +223,8 @@ def test_another_shadows_outputs_are_not_scored_as_its_own(tmp_path: Path) -> No
         make_prediction(1, at(0), "3", "shadow", output={"weight": 7.0}),
         make_outcome(1, at(5), score=0.8, label={"weight": 7.0}),
     ]
-    assert not len(gather(tmp_path, records, "shadow").candidate.scores)
+    losses = gather(tmp_path, records, "shadow").losses
+    assert losses is not None and not len(losses)
 
 
 def test_beside_a_canary_latency_is_the_total(tmp_path: Path) -> None:
@@ -207,7 +232,7 @@ def test_beside_a_canary_latency_is_the_total(tmp_path: Path) -> None:
         tmp_path,
         [make_prediction(1, at(0), **timed(8)), make_prediction(2, at(0), "2", "canary", **timed(6))],
     )
-    assert (list(found.champion.latencies_ms), list(found.candidate.latencies_ms)) == ([8], [6])
+    assert (latencies(found.champion), latencies(found.candidate)) == ({8: 1}, {6: 1})
 
 
 def test_beside_a_shadow_latency_is_that_of_the_model_call(tmp_path: Path) -> None:
@@ -217,17 +242,21 @@ def test_beside_a_shadow_latency_is_that_of_the_model_call(tmp_path: Path) -> No
         [make_prediction(1, at(0), **timed(8)), make_prediction(1, at(0), "2", "shadow", **timed(6))],
         "shadow",
     )
-    assert (list(found.champion.latencies_ms), list(found.candidate.latencies_ms)) == ([4], [3])
+    assert (latencies(found.champion), latencies(found.candidate)) == ({4: 1}, {3: 1})
 
 
-def test_the_newest_predictions_are_measured_and_all_are_counted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(evidence, "MAX_ROWS", 2)
-    records = [make_prediction(request, at(request), **timed(request)) for request in (1, 2, 3)]
-    records += [make_outcome(request, at(10 + request), score=request / 10) for request in (1, 2, 3)]
-    arm = gather(tmp_path, records).champion
-    assert (arm.answers, list(arm.latencies_ms), list(arm.scores)) == (3, [2, 3], [0.2, 0.3])
+def test_all_predictions_since_the_start_are_measured(tmp_path: Path) -> None:
+    times = [1.234, 1.2341, 7.5, 400.0]
+    records = [make_prediction(request, at(request), **timed(ms)) for request, ms in enumerate(times)]
+    assert latencies(gather(tmp_path, records).champion) == {1.23: 2, 7.5: 1, 400.0: 1}
+
+
+def test_looks_become_rarer_as_a_step_becomes_longer() -> None:
+    """Each look reads the whole step."""
+    assert evidence.is_due(None, at(0), at(0))
+    assert evidence.is_due(at(-1), at(0), at(0)), "a look at the step before"
+    assert not evidence.is_due(at(1000), at(0), at(1009))
+    assert evidence.is_due(at(1000), at(0), at(1011))
 
 
 def test_the_range_of_scores_is_the_tasks_and_that_of_rewards_where_there_are_any(tmp_path: Path) -> None:

@@ -15,10 +15,12 @@ from app.registry.changes import RegistryWriter
 from app.registry.registry import Registry, TaskModels
 from app.registry.runs import Run
 from app.retraining.rollout import execution as rollouts
-from app.retraining.rollout.policy import CHAMPION_SHARE, SHADOW_SHARE, Arm, RolloutDecision, RolloutEvidence
+from app.retraining.rollout.comparison import Arm, Histogram, RolloutEvidence
+from app.retraining.rollout.policy import CHAMPION_SHARE, SHADOW_SHARE, RolloutDecision
 from app.retraining.run_events import SOURCE
 from app.settings.retraining import RetrainingSettings
 from app.settings.rollout import RolloutSettings
+from app.statistics.clusters import ClusterSums
 from tests.support.record_strategies import START, consumed_record
 from tests.support.scales import Scales
 
@@ -167,7 +169,8 @@ def make_evidence(score: float, minutes: float = 10.0) -> RolloutEvidence:
     """Return evidence of a candidate with this score beside a champion with 0.75."""
 
     def arm(mean: float) -> Arm:
-        return Arm(5000, 0, np.full(5000, mean), np.full(5000, 10.0))
+        scores = ClusterSums.of([(str(key), 100, 100 * mean, 100 * mean**2) for key in range(50)])
+        return Arm(5000, 0, scores, Histogram(np.array([10.0]), np.array([5000.0])))
 
     return RolloutEvidence(arm(score), arm(0.75), minutes)
 

@@ -286,9 +286,6 @@ def test_a_given_reward_counts_as_a_label_and_a_default_reward_does_not(tmp_path
     assert observe(tmp_path, records, 60).labelled == 3
 
 
-# The rest
-
-
 def test_an_observation_has_the_active_run_the_freeze_and_alerts(tmp_path: Path) -> None:
     alert = Alert("HindsightRetrain", START)
     frozen = TaskFrozen(task=TASK, frozen=True, reason="test", actor="us")

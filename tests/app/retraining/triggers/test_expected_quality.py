@@ -75,3 +75,14 @@ def test_past_estimates_are_compared_with_labels(tmp_path: Path) -> None:
     assert found.value.windows == count - 2 - 2
     assert found.value.error is not None
     assert 0 < found.value.error < 0.15
+
+
+@pytest.mark.parametrize(("answered", "estimated"), [(True, True), (False, False), (None, True)])
+def test_labels_of_an_audit_that_only_volunteers_answered_give_no_estimate(
+    tmp_path: Path, answered: bool | None, estimated: bool
+) -> None:
+    records = list(hourly_records(*[0.9] * LEARNING_WINDOWS, 0.9, 0.5, labelled=0))
+    for number in range(LEARNING_WINDOWS * EACH):
+        more = {"confidence": 0.9, "selection_probability": 1.0, "score": 1.0, "audit_answered": answered}
+        records.append(make_outcome(number, at(number / EACH), "audit", **more))
+    assert (estimate(tmp_path, iter(records), LEARNING_WINDOWS + 2.5) is not None) == estimated

@@ -8,7 +8,6 @@ import pytest
 from app.events.base import ModelRef
 from app.events.cloudevents import Record
 from app.events.model_events import ModelRegistered
-from app.monitoring.quality_detector import QualityReference
 from app.retraining.triggers.catalog_observer import Observer
 from app.retraining.triggers.observation import WindowCache
 from tests.app.retraining.triggers.test_catalog_observer import (
@@ -84,4 +83,5 @@ def test_windows_without_enough_answers_are_no_evidence_until_they_have_them(tmp
 
 def test_a_champion_that_passed_by_rewards_has_its_reward_as_reference(tmp_path: Path) -> None:
     found = observe(tmp_path, [], 200, build_models(*gated_run("2", -0.3, "reward_candidate")))
-    assert found.reference == QualityReference(-0.3, pytest.approx(0.02))
+    assert found.reference is not None
+    assert (found.reference.score, found.reference.standard_error) == pytest.approx((-0.3, 0.02))
