@@ -12,7 +12,7 @@ from models.off_policy import Floats
 def autoregressive(seed: int, events: int, phi: float) -> Floats:
     """Return events of variance 1 (1, events)."""
     noise = np.random.default_rng(seed).normal(size=events + 500)
-    return np.asarray(lfilter([np.sqrt(1 - phi**2)], [1, -phi], noise))[None, 500:]
+    return np.asarray(lfilter([np.sqrt(1 - phi**2)], [1, -phi], noise)[None, 500:])
 
 
 def stretches(phi: float) -> list[Floats]:
