@@ -20,7 +20,8 @@ def stretches(phi: float) -> list[Floats]:
 
 
 def inflation(phi: float) -> Floats:
-    return variance_inflation(stretches(phi), SCAN_LENGTHS, np.ones((1, 1)))[0]
+    ratios: Floats = variance_inflation(stretches(phi), SCAN_LENGTHS, np.ones((1, 1)))[0]
+    return ratios
 
 
 @pytest.mark.parametrize("phi", [0.3, 0.6, 0.9])
