@@ -1,6 +1,7 @@
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from app.cli import cli
 from app.errors import SetupError
 from app.settings import CHECKOUT, settings
 from models import tensors
-from models.decision import Decision
+from models.decision import Decision, off_policy
 from models.decision.request import ids_of
 from models.decision.train import simulated
 from tests.support.datasets import write_dataset
@@ -58,7 +59,8 @@ def test_a_version_that_differs_from_its_card_exits_with_1_and_names_the_metric(
     assert "differs from the card: score_sums" in result.stderr
 
 
-def test_two_versions_are_compared_on_logged_choices(tmp_path: Path) -> None:
+def test_two_versions_are_compared_on_logged_choices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(off_policy, "PLAN", replace(off_policy.PLAN, least_steps=50))
     decision = Decision()
     rows = []
     for number, choice in enumerate(simulated(decision, 400, 5)):
