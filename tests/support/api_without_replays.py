@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import patch
 
 from app.api.__main__ import main
-from app.replay.jobs import queue
 from app.replay.jobs.replay_job import JobDirectory
 from app.settings import Settings
 
@@ -14,5 +14,5 @@ async def fail(settings: Settings, directory: JobDirectory, progress: Callable[[
 
 
 if __name__ == "__main__":
-    queue.run_job_process = fail
-    main()
+    with patch("app.replay.jobs.queue.run_job_process", fail):
+        main()

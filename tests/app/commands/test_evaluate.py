@@ -11,9 +11,9 @@ from app.cli import cli
 from app.errors import SetupError
 from app.settings import CHECKOUT, settings
 from models import tensors
-from models.decision import Decision, off_policy
+from models.decision import Decision
 from models.decision.request import ids_of
-from models.decision.train import simulated
+from models.decision.train import PLAN, simulated
 from tests.support.datasets import write_dataset
 
 TASK = """
@@ -60,7 +60,7 @@ def test_a_version_that_differs_from_its_card_exits_with_1_and_names_the_metric(
 
 
 def test_two_versions_are_compared_on_logged_choices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(off_policy, "PLAN", replace(off_policy.PLAN, least_steps=50))
+    monkeypatch.setattr("models.decision.off_policy.PLAN", replace(PLAN, least_steps=50))
     decision = Decision()
     rows = []
     for number, choice in enumerate(simulated(decision, 400, 5)):
