@@ -1,7 +1,7 @@
 """Processes that a platform has left running: children of its children, and survivors of a `kill -9`.
 
 `orphans.py HOME PATTERN` is the orphan guard: it waits until the supervisor has ended, for whatever cause (its standard
-input closes), and kills the processes that are left. It imports nothing of ours, so it is there, and ends, at once.
+input closes), and kills the processes that are left. It imports nothing of ours, so that it starts and ends at once.
 """
 
 import os
