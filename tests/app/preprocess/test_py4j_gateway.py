@@ -42,10 +42,11 @@ class Launched:
 def launched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
     command = [sys.executable, "-c", SCRIPT, str(tmp_path_factory.mktemp("home"))]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=CHECKOUT) as process:
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=CHECKOUT) as process:
         assert process.stdout is not None
-        printed, gateway = sorted(process.stdout.readline().strip() for _ in range(2))
-        _, port, token = gateway.split(" ")
+        lines = sorted(process.stdout.readline().strip() for _ in range(2))
+        assert lines[1].startswith("gateway "), f"{lines}; its errors are in the captured standard error"
+        printed, (_, port, token) = lines[0], lines[1].split(" ")
         yield Launched(process, printed, int(port), token)
         process.kill()
 
