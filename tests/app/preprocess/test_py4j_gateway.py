@@ -1,3 +1,4 @@
+import re
 import socket
 import subprocess
 import sys
@@ -44,10 +45,13 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=CHECKOUT) as process:
         assert process.stdout is not None
-        lines = sorted(process.stdout.readline().strip() for _ in range(2))
-        assert lines[1].startswith("gateway "), f"{lines}; its errors are in the captured standard error"
-        printed, (_, port, token) = lines[0], lines[1].split(" ")
-        yield Launched(process, printed, int(port), token)
+        text = ""
+        # Java and Python write to the same pipe, in any order, and Java may write the end of its line by itself.
+        while not (gateway := re.search(r"gateway (\d+) (\S+)\n", text)) or text.count("\n") < 2:
+            line = process.stdout.readline()
+            assert line, f"it wrote only {text!r}; its errors are in the captured standard error"
+            text += line
+        yield Launched(process, text.replace(gateway[0], "").strip(), int(gateway[1]), gateway[2])
         process.kill()
 
 
