@@ -24,7 +24,9 @@ py4j_gateway.launch_java()
 from pyflink.java_gateway import get_gateway
 java = get_gateway()
 java.jvm.System.out.println(java.jvm.java.lang.Integer.parseInt("42") + 1)
-print("gateway", java.gateway_parameters.port, java.gateway_parameters.auth_token, flush=True)
+# One call, so one write: Java writes to the same pipe.
+sys.stdout.write(f"gateway {java.gateway_parameters.port} {java.gateway_parameters.auth_token}\\n")
+sys.stdout.flush()
 sys.stdin.read()
 """
 
@@ -46,7 +48,7 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=CHECKOUT) as process:
         assert process.stdout is not None
         text = ""
-        # Java and Python write to the same pipe, in any order, and Java may write the end of its line by itself.
+        # The lines of Java and Python come in any order.
         while not (gateway := re.search(r"gateway (\d+) (\S+)\n", text)) or text.count("\n") < 2:
             line = process.stdout.readline()
             assert line, f"it wrote only {text!r}; its errors are in the captured standard error"
