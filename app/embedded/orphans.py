@@ -1,7 +1,7 @@
 """Processes that a platform has left running: children of its children, and survivors of a `kill -9`.
 
-`python -m app.embedded.orphans HOME PATTERN` is the orphan guard: it waits until the supervisor has ended, for whatever
-cause (its standard input closes), and kills the processes that are left.
+`orphans.py HOME PATTERN` is the orphan guard: it waits until the supervisor has ended, for whatever cause (its standard
+input closes), and kills the processes that are left. It imports nothing of ours, so that it starts and ends at once.
 """
 
 import os
@@ -14,8 +14,6 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import psutil
-
-from app.settings import CHECKOUT
 
 PROCESS_VARIABLE = "HINDSIGHT_PROCESS"
 """Environment variable of each process: the supervisor's pid and the process's name, as in `4711/api`."""
@@ -64,10 +62,9 @@ def kill_processes(home: Path, pattern: str = "*/*") -> list[int]:
 def start_guard(home: Path) -> subprocess.Popen[bytes]:
     """Start a process that kills this supervisor's processes, and their children, once the supervisor has ended."""
     return subprocess.Popen(
-        [sys.executable, "-m", "app.embedded.orphans", str(home), f"{os.getpid()}/*"],
+        [sys.executable, "-P", __file__, str(home), f"{os.getpid()}/*"],
         stdin=subprocess.PIPE,
         start_new_session=True,
-        cwd=CHECKOUT,
     )
 
 

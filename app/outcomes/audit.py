@@ -128,13 +128,13 @@ def audited_rows(rows: Iterable[Mapping[str, Any]], min_share: float) -> Audited
     """Return which of a dataset's rows, in order of time, may be scored: where `min_share` of the audit is answered.
 
     A row is a mapping with `selection`, `selection_probability`, `audit_answered` and `label`. With full feedback, rows
-    without any are unanswered.
+    without any are unanswered. A label without a selection, of an import or not yet joined, does not count.
     """
     positions, answers, rate, expects_all = list[int](), list[bool](), None, False
     for position, row in enumerate(rows):
         probability = row["selection_probability"]
         expects_all = row["selection"] == "all" or (expects_all and row["selection"] is None)
-        if probability is not None or expects_all:
+        if probability is not None or (expects_all and row["label"] is None):
             positions.append(position)
             answers.append(row["label"] is not None and row["audit_answered"] is not False)
             rate = probability or rate

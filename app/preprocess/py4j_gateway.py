@@ -65,6 +65,7 @@ def _command(environment: dict[str, str]) -> list[str]:
     return [
         pyflink_gateway_server.find_java_executable(),
         *environment.get("JVM_ARGS", "").split(),
+        "-XX:+DisplayVMOutputToStderr",  # standard output begins with the port and the token, whatever Java warns of
         # Our Java runtime has no compiler, and warns about each option for it.
         *(option for option in pyflink_gateway_server.get_jvm_opts(environment) if "jdk.compiler" not in option),
         *pyflink_gateway_server.construct_log_settings(environment),

@@ -36,10 +36,13 @@ def read_pids(config: Settings) -> dict[str, int]:
 
 @asynccontextmanager
 async def run_processes(
-    config: Settings, only: Collection[str] = ("kafka",), provision: ProvisionTopics | None = None
+    config: Settings,
+    only: Collection[str] = ("kafka",),
+    provision: ProvisionTopics | None = None,
+    procfile: Path = CHECKOUT / "Procfile",
 ) -> AsyncIterator[Supervisor]:
     """Run these processes of the Procfile for as long as the block lasts."""
-    supervisor = Supervisor(config, only=only, provision=provision)
+    supervisor = Supervisor(config, only=only, provision=provision, procfile=procfile)
     try:
         await supervisor.start()
         yield supervisor

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import numpy as np
-from sqlalchemy import BigInteger, Connection, case, cast, func, literal, select
+from sqlalchemy import BigInteger, Connection, and_, case, cast, func, literal, not_, or_, select
 from sqlalchemy.orm import aliased
 
 from app.catalog.catalog import decode_row
@@ -27,11 +27,17 @@ _LATENCY_BINS_PER_MS = 100
 _LOOKS = 0.01
 """The time between two looks, as a share of the step's: a look reads all of the step, so that its cost grows too."""
 
-_SELECTED = OutcomeRow.data["selection_probability"].as_float().is_not(None)
-"""The outcomes that count: those with a known probability of selection, whatever the output is."""
-_SCORE = func.coalesce(
-    OutcomeRow.score, OutcomeRow.reward, case((OutcomeRow.data["accepted"].as_boolean().is_(False), 0.0))
+_REJECTED = OutcomeRow.data["accepted"].as_boolean().is_(False)
+_COUNTED = and_(
+    OutcomeRow.data["selection_probability"].as_float().is_not(None),
+    or_(
+        and_(OutcomeRow.score.is_(None), not_(_REJECTED)),
+        not_(OutcomeRow.data["audit_answered"].as_boolean().is_(False)),
+    ),
 )
+"""The outcomes that count: selected with a known probability, whatever the output is, and answered because they were
+selected, not by volunteers alone; as `app.outcomes.audit.is_counted`."""
+_SCORE = func.coalesce(OutcomeRow.score, OutcomeRow.reward, case((_REJECTED, 0.0)))
 """As `app.evaluation.scoring.outcome_score`."""
 
 
@@ -112,7 +118,7 @@ def _scores(
         select(cluster.label("cluster"), _SCORE.label("score"))
         .select_from(PredictionRow)
         .join(OutcomeRow, OutcomeRow.prediction_id == PredictionRow.prediction_id)
-        .where(*predictions, _SELECTED, _SCORE.is_not(None))
+        .where(*predictions, _COUNTED, _SCORE.is_not(None))
         .subquery()
     )
     value = sums.c.score
@@ -139,7 +145,7 @@ def _losses(connection: Connection, task: Task, version: str, served: Sequence[A
         .select_from(PredictionRow)
         .join(OutcomeRow, OutcomeRow.prediction_id == PredictionRow.prediction_id)
         .join(shadow, shadow.prediction_id == PredictionRow.prediction_id + shadow_id("", version))
-        .where(*served, _SELECTED, OutcomeRow.score.is_not(None))
+        .where(*served, _COUNTED, OutcomeRow.score.is_not(None))
         .order_by(OutcomeRow.time, OutcomeRow.prediction_id)
     )
     outcomes = [decode_row(row, OutcomeRecorded) for row in connection.execute(answered)]

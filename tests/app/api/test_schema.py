@@ -10,7 +10,7 @@ import pytest
 from app.auth.keys import KeyStore
 from app.auth.scopes import SCOPES
 from app.embedded.api_readiness import api_url
-from app.settings import Settings
+from app.settings import CHECKOUT, Settings
 from tests.support.platform import platform_settings, run_processes, wait_until_alive
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
@@ -18,15 +18,21 @@ TASKS = {"letters": "tests.support.tasks:Letters", "ocr": "models.ocr:Ocr"}
 
 
 @pytest.fixture(scope="module")
-async def api(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Settings]:
-    """A broker, the API and the recorder of their own, because the requests change their state."""
-    config = platform_settings(tmp_path_factory.mktemp("schema"), tasks=TASKS)
-    async with run_processes(config, only=("kafka", "recorder", "api")):
+async def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Settings]:
+    """A broker, the API (a module) and the recorder of their own, because the requests change their state."""
+    folder = tmp_path_factory.mktemp("schema")
+    config, procfile = platform_settings(folder, tasks=TASKS), folder / "Procfile"
+    procfile.write_text((CHECKOUT / "Procfile").read_text().replace("-m app.api", f"-m {request.param}"))
+    async with run_processes(config, only=("kafka", "recorder", "api"), procfile=procfile):
         await wait_until_alive(config)
         yield config
 
 
-@pytest.mark.parametrize("examples", [5, pytest.param(500, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    ("api", "examples"),
+    [("tests.support.api_without_replays", 5), pytest.param("app.api", 500, marks=pytest.mark.soak)],
+    indirect=["api"],
+)
 @pytest.mark.timeout(7200)
 async def test_every_response_is_as_documented_and_none_is_a_server_error(
     api: Settings, tmp_path: Path, examples: int

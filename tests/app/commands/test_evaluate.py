@@ -1,6 +1,7 @@
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from app.settings import CHECKOUT, settings
 from models import tensors
 from models.decision import Decision
 from models.decision.request import ids_of
-from models.decision.train import simulated
+from models.decision.train import PLAN, simulated
 from tests.support.datasets import write_dataset
 
 TASK = """
@@ -58,7 +59,8 @@ def test_a_version_that_differs_from_its_card_exits_with_1_and_names_the_metric(
     assert "differs from the card: score_sums" in result.stderr
 
 
-def test_two_versions_are_compared_on_logged_choices(tmp_path: Path) -> None:
+def test_two_versions_are_compared_on_logged_choices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.decision.off_policy.PLAN", replace(PLAN, least_steps=50))
     decision = Decision()
     rows = []
     for number, choice in enumerate(simulated(decision, 400, 5)):

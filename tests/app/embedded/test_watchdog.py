@@ -194,8 +194,11 @@ async def test_a_process_that_waits_for_its_storage_is_left_alone(
 ) -> None:
     async with run_scripts(tmp_path, StringIO(), progress=1, archive=f"{BEATS}|the-storage-is-away") as config:
         await until(is_running(config, "archive"))
+        group_progress |= stalled_progress(waiting=0)
         group_progress["hindsight-archive", "ocr.requests"] = GroupProgress(GroupPosition(0, 3, 3), 1000.0)
-        await asyncio.sleep(3 * config.progress_timeout_seconds)
+        before = read_pids(config)
+        await asyncio.sleep(2 * config.progress_timeout_seconds + 2)  # settled, then stalled, then restarted
+        assert read_pids(config) == before
         assert process_status(config, "archive").restarts == 0
         assert process_status(config, "archive").waits == "ocr.features: the-storage-is-away"
 

@@ -12,8 +12,8 @@ from app.settings import Settings
 TOPIC = "ocr.requests"
 EPOCH = TopicId("cluster/topic")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-SMALL_FILE_LIMIT = 4
-COMMITS = SMALL_FILE_LIMIT + 6
+SMALL_FILE_LIMIT = 2
+COMMITS = SMALL_FILE_LIMIT + 3
 
 
 def record(offset: int, logged: datetime, topic: str = TOPIC) -> ConsumedRecord:

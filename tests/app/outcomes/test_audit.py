@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.events.types import OutcomeRecorded
-from app.outcomes.audit import AnsweredShare, answered_share, answered_stretch, is_answered
+from app.outcomes.audit import AnsweredShare, answered_share, answered_stretch, audited_rows, is_answered
 from tests.support.catalog_fixtures import outcome_event
 
 BOUND = 0.8
@@ -79,3 +79,12 @@ def test_what_is_older_or_newer_than_the_reviews_is_left_out() -> None:
     assert answered_stretch(answers, 1.0) == slice(50, 90)
     covered = answered_stretch(answers, BOUND)
     assert (covered.stop - covered.start, sum(answers[covered])) == (50, 40)
+
+
+def test_a_label_without_a_selection_is_neither_counted_nor_missing() -> None:
+    asked = {"selection": "all", "selection_probability": 1.0, "audit_answered": None, "label": "text"}
+    unanswered = {"selection": None, "selection_probability": None, "audit_answered": None, "label": None}
+    imported = {**unanswered, "label": "text"}
+    audited = audited_rows([imported, asked, imported, unanswered, asked, asked, asked], BOUND)
+    assert audited.counted == {1, 4, 5, 6}
+    assert (audited.share.answered, audited.share.selected) == (4, 5)

@@ -1,3 +1,4 @@
+import re
 import socket
 import subprocess
 import sys
@@ -23,7 +24,9 @@ py4j_gateway.launch_java()
 from pyflink.java_gateway import get_gateway
 java = get_gateway()
 java.jvm.System.out.println(java.jvm.java.lang.Integer.parseInt("42") + 1)
-print("gateway", java.gateway_parameters.port, java.gateway_parameters.auth_token, flush=True)
+# One call, so one write: Java writes to the same pipe.
+sys.stdout.write(f"gateway {java.gateway_parameters.port} {java.gateway_parameters.auth_token}\\n")
+sys.stdout.flush()
 sys.stdin.read()
 """
 
@@ -42,11 +45,15 @@ class Launched:
 def launched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
     command = [sys.executable, "-c", SCRIPT, str(tmp_path_factory.mktemp("home"))]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=CHECKOUT) as process:
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=CHECKOUT) as process:
         assert process.stdout is not None
-        printed, gateway = sorted(process.stdout.readline().strip() for _ in range(2))
-        _, port, token = gateway.split(" ")
-        yield Launched(process, printed, int(port), token)
+        text = ""
+        # The lines of Java and Python come in any order.
+        while not (gateway := re.search(r"gateway (\d+) (\S+)\n", text)) or text.count("\n") < 2:
+            line = process.stdout.readline()
+            assert line, f"it wrote only {text!r}; its errors are in the captured standard error"
+            text += line
+        yield Launched(process, text.replace(gateway[0], "").strip(), int(gateway[1]), gateway[2])
         process.kill()
 
 

@@ -1,5 +1,6 @@
 """HTTPS with a self-signed certificate."""
 
+import asyncio
 import ssl
 import subprocess
 from pathlib import Path
@@ -33,6 +34,7 @@ async def test_the_api_speaks_https_and_clients_on_this_machine_trust_its_certif
     with run_api(config) as process:
         while not (await probe_readiness(config))[1].keys() - {"api"}:  # until the API answers with its parts
             assert process.poll() is None
+            await asyncio.sleep(0.1)
         async with httpx.AsyncClient(verify=api_tls.client_verification(config), trust_env=False) as http:
             docs = await http.get(f"{api_url(config)}/docs", headers={"X-API-Key": "s3cret"})
             login = await http.post(f"{api_url(config)}/login", data={"key": "s3cret"})

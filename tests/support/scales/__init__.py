@@ -61,10 +61,11 @@ def train(task: Task, dataset: Path | None, parent: Path | None, seed: int, on_s
 
 
 def _weigh_samples(scale: int, error: float) -> Iterator[Sample]:
-    """Yield the readings of a scale with an error, and the true weights."""
+    """Yield the readings of a scale with an error, and the true weights. No two are equal, or they were one entity."""
     for number in count():
-        reading = float(number % 50)
-        yield Sample(f"sale-{number}", f"{scale} {reading}".encode(), "text/plain", {"weight": reading + error})
+        reading = number % 50 + number / 65_536
+        correction = {"weight": round(reading + error, 3)}
+        yield Sample(f"sale-{number}", f"{scale} {reading}".encode(), "text/plain", correction)
 
 
 def make_scale_model(second_scale_error: float) -> bytes:

@@ -111,6 +111,23 @@ def test_volunteers_scores_are_left_out(tmp_path: Path) -> None:
     assert (score_sum(found.candidate), score_sum(found.champion)) == ((1, 0.8), (1, 0.9))
 
 
+def test_answers_of_volunteers_alone_are_no_answers_of_the_audit(tmp_path: Path) -> None:
+    """They are mostly mistakes, so that any version would seem to be worse than the one of which fewer are seen."""
+    records = [
+        record
+        for request, answered in enumerate([False, True, None])
+        for record in (
+            make_prediction(request, at(0)),
+            make_prediction(request, at(0), "2", "shadow", output={"weight": 7.0}),
+            make_outcome(request, at(5), score=0.5, label={"weight": 7.0}, audit_answered=answered),
+        )
+    ]
+    rejected = [make_prediction(8, at(0)), make_outcome(8, at(5), accepted=False, audit_answered=False)]
+    rewarded = [make_prediction(9, at(0)), make_outcome(9, at(5), reward=0.25, audit_answered=False)]
+    assert score_sum(gather(tmp_path, [*records, *rejected, *rewarded]).champion) == (3, 1.25)
+    assert gather(tmp_path / "shadow", records, "shadow").losses == pytest.approx([-0.5, -0.5])
+
+
 def test_outcomes_of_predictions_before_the_start_are_left_out(tmp_path: Path) -> None:
     """The time of the prediction counts, not that of the outcome."""
     found = gather(
