@@ -164,6 +164,7 @@ class Demonstration:
                 result.status = "rewarded"
             elif in_audit_sample(prediction.prediction_id, self._audit_rate(task)):
                 audited = prediction.prediction_id
+                result.status = "right" if result.score == 1.0 else "corrected"
             elif result.status == "wrong":
                 await hindsight.feedback(prediction.prediction_id, correction=sample.correction, actor=ACTOR)
                 result.status = "corrected"

@@ -84,7 +84,7 @@ LEARNING = {"triggers": TASK_RULES["retraining"]["triggers"] | {"min_new_labels"
 async def test_what_learned_from_the_rewards_of_episodes_is_promoted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gymnasium.register("Corridor-v0", Corridor, order_enforce=False, disable_env_checker=True)
+    gymnasium.register("Corridor-v0", lambda **_: Corridor(), order_enforce=False, disable_env_checker=True)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     rules = TASK_RULES | {"retraining": TASK_RULES["retraining"] | LEARNING}

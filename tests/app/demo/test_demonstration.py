@@ -128,7 +128,7 @@ async def test_tasks_without_samples_are_left_out_of_the_demonstration(
 
 async def test_predictions_in_the_audit_are_reviewed_whether_right_or_wrong(letters: Settings) -> None:
     demonstration = await run_demonstration(audited_at(letters, 1.0), Console(file=io.StringIO()), 30)
-    assert demonstration.tallies["letters"].status_counts["wrong"] == 10
+    assert demonstration.tallies["letters"].status_counts["corrected"] == 10
     reviews = [feedback for feedback, _ in await read_feedback(letters, "audit")]
     assert len(reviews) == 29
     assert all(review.correction == {"sum": 294.0} and review.blind for review in reviews)
