@@ -48,7 +48,7 @@ async def test_a_version_that_has_learned_from_the_replayed_log_plays_a_game_bet
     assert np.mean([*map(len, after)]) > 1.5 * np.mean([*map(len, before)])
 
 
-class Corridor(gymnasium.Env[int, int]):
+class Corridor(gymnasium.Env[Any, Any]):
     """Three steps to the left or to the right; only who has gone right three times is rewarded, at the end."""
 
     observation_space = gymnasium.spaces.Discrete(7)
