@@ -83,6 +83,10 @@ class ScenarioTiming:
         return TaskSettings.model_validate({"full_feedback": True, "retraining": retraining})
 
 
+REWARDS_TIMING = ScenarioTiming(requests_per_second=30.0, timeout_seconds=2400.0)
+"""A reward says less than a correction: the loop needs some ten thousand of them."""
+
+
 @dataclass
 class _Scenario:
     """A scenario that is running on its platform."""

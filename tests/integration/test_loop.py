@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.demo import scenario_plot
-from app.demo.scenario import ScenarioTiming, run_scenario
+from app.demo.scenario import REWARDS_TIMING, ScenarioTiming, run_scenario
 from app.demo.scenario_result import FAULTY_SHARE, ScenarioResult
 from app.settings import Settings
 from models.ocr import Ocr
@@ -63,11 +63,10 @@ async def test_ocr_learns_an_unseen_font_in_the_loop(tmp_path: Path) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(2400)
+@pytest.mark.timeout(3600)
 async def test_ocr_learns_an_unseen_font_from_rewards_alone(tmp_path: Path) -> None:
     settings = Settings(task_options={"ocr": {"explore": 0.3}})
-    timing = ScenarioTiming(requests_per_second=30, timeout_seconds=1800)
-    result = await run_scenario(settings, Ocr(explore=0.3), tmp_path / "home", timing, 0, print, "rewards")
+    result = await run_scenario(settings, Ocr(explore=0.3), tmp_path / "home", REWARDS_TIMING, 0, print, "rewards")
     titles = [event.title for event in result.events]
     assert {"trigger: quality", "trigger: volume"} & set(titles)
     assert "promote 2" in titles
