@@ -162,10 +162,12 @@ class Hindsight:
         actor: str | None = None,
         correction: dict[str, Any] | None = None,
         reward: float | None = None,
+        reward_name: str | None = None,
         accepted: bool | None = None,
     ) -> str:
         """Send a correction, a reward, or the confirmation that the output is right. Return the event's id.
 
+        `reward_name` is one of the task's named rewards, such as `click`.
         `actor` is who gives it: by default the owner of the `api_key`; without a key, the client's `source`.
         """
         actor = actor or self._default_actor
@@ -174,6 +176,7 @@ class Hindsight:
             prediction_id=prediction_id,
             correction=correction,
             reward=reward,
+            reward_name=reward_name,
             accepted=accepted,
             actor=actor or _KEY_OWNER,
         )

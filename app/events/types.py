@@ -32,6 +32,7 @@ PredictionId = Annotated[
     ),
 ]
 RequestId = Annotated[str, Field(max_length=MAX_ATTRIBUTE_LENGTH, description="The request's `ce_id`.")]
+RewardName = Annotated[str, Field(min_length=1, max_length=100)]
 Role = Literal["champion", "canary", "shadow"]
 _REQUEST_SOURCE_HEADER = {"ce_requestsource": "The request's `ce_source`."}
 _IMPORT_HEADERS = {
@@ -140,6 +141,8 @@ class FeedbackGiven(PredictionReference):
     """The right output, in the same format as the prediction's."""
     reward: Annotated[float, Field(ge=-1, le=1)] | None = None
     """How good the prediction was, from -1 to 1."""
+    reward_name: RewardName | None = None
+    """What the reward measures, such as `click` or `purchase`, by the task's settings; null for the one reward."""
     accepted: bool | None = None
     """Whether the prediction was right."""
     actor: Actor
@@ -153,6 +156,8 @@ class FeedbackGiven(PredictionReference):
     def _check_content(self) -> Self:
         if self.correction is None and self.reward is None and self.accepted is None:
             raise ValueError("at least one of correction, reward and accepted is needed")
+        if self.reward_name is not None and self.reward is None:
+            raise ValueError("a reward_name needs a reward")
         return self.check_reference()
 
 
@@ -208,7 +213,9 @@ class OutcomeRecorded(EventData):
     accepted: bool | None = None
     """Whether the prediction was accepted as right."""
     reward: Annotated[float, Field(ge=-1, le=1)] | None = None
-    """The prediction's reward."""
+    """The prediction's reward: the latest, or with named rewards their weighted sum, clipped to -1 to 1."""
+    rewards: dict[RewardName, float] | None = None
+    """The combined reward of each name, before its weight; null if no reward has a name."""
     reward_defaulted: bool = False
     """Whether the reward is the task's default, because none arrived within its window."""
     score: float | None = None
