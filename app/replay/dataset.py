@@ -51,8 +51,8 @@ SCHEMA = pa.schema(
         ("audit_answered", pa.bool_()),
     ]
 )
-"""A row for each served prediction, in the order of `time` and `prediction_id`. `output`, `label` and `rewards` are JSON;
-`features` are tensors as `models.tensors.decode(features, tensors)` reads them."""
+"""A row for each served prediction, in the order of `time` and `prediction_id`. `output`, `label` and `rewards` are
+JSON; `features` are tensors as `models.tensors.decode(features, tensors)` reads them."""
 
 
 _ADDED_LATER = frozenset({"audit_answered", "rewards"})

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 class RewardSettings(BaseModel):
     """What one named reward, such as `click`, adds to the reward of a prediction.
 
-    The reward of a prediction is the weighted sum over its names, clipped to the range of rewards, -1 to 1. Weights whose
-    absolute values sum to 1 are never clipped if each name has one reward at most.
+    The reward of a prediction is the weighted sum over its names, clipped to the range of rewards, -1 to 1. Nothing is
+    clipped if the weights' absolute values sum to 1 and no name is summed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
