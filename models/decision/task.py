@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from models.base import Asked, Decoded, EvaluatedSample, Features, Rejected, Sample, Shapes, Task
 from models.decision.data import simulator
 from models.decision.exploration import PARTS, Exploration, Kind, draw
+from models.decision.guardrails import capped_parts, caps_of, read_caps
 from models.decision.request import PADDED_COUNTS, action_id, encode, ids_of, read_request, unknown_features
 from models.decision.schema import SHIPPED, Schema
 
@@ -28,13 +30,17 @@ class Decision(Task):
     episode are published with one key, the episode's or that of whom it is about: so they keep their order, and are
     in one split of a dataset. Its tensors are `episode` uint8 (bytes,), the id in UTF-8, and `step` int32 (1,).
 
+    A request may say which actions may be chosen: by `"allowed": [ids]`, `"forbidden": [ids]`, or both. The others have
+    the probability 0, and propensities are exact over the rest. Where that, or `max_shares`, caps an action's
+    probability, the request's tensors have `caps` float32 (n,).
+
     The model takes `context` (batch, c) and `actions` (batch, n, a), and gives float32 (batch, n) each: `logits`, and
     `rewards`, the expected reward (in episodes, return) as a share of the range that the model was trained on. Both are
     of each action by itself, so that padding changes nothing and needs no mask.
 
     Options: `exploration`, `temperature`, `epsilon` and `floor` as of `Exploration`; `schema`, a file instead of the
-    one that ships (`Schema`); `gamma`, what a reward is worth a step earlier in its episode. A schema has models of its
-    own.
+    one that ships (`Schema`); `gamma`, what a reward is worth a step earlier in its episode; `max_shares`, the largest
+    probability that a decision may give to an action, by its id. A schema has models of its own.
     """
 
     name: ClassVar[str] = "decision"
@@ -50,9 +56,13 @@ class Decision(Task):
         floor: float = 0.002,
         schema: str | None = None,
         gamma: float = 0.99,
+        max_shares: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         if not 0 <= gamma <= 1:
             raise ValueError(f"gamma is {gamma}; a number from 0 to 1 is needed")
+        if wrong := {action: share for action, share in max_shares.items() if not 0 <= share <= 1}:
+            raise ValueError(f"max_shares has {wrong}; shares from 0 to 1 are needed")
+        self.max_shares = max_shares
         self.gamma = gamma
         self.exploration = Exploration(exploration, temperature, epsilon, floor)
         self.schema = Schema.load(SHIPPED if schema is None else Path(schema))
@@ -60,7 +70,10 @@ class Decision(Task):
 
     def preprocess(self, payload: bytes) -> Features:
         """Return the numbers of context and actions, and the actions' ids. Raises `Rejected`."""
-        return encode(self.schema, *read_request(payload))
+        request = read_request(payload)
+        features = encode(self.schema, request)
+        caps = read_caps(request, ids_of(features), self.max_shares)
+        return features | ({"caps": caps} if (caps < 1).any() else {})
 
     def inputs(self, features: Features) -> Features:
         """Return context and actions; ids and step are for `decode` alone."""
@@ -102,7 +115,7 @@ class Decision(Task):
         logits = logits[: len(ids)]
         if not (np.isfinite(logits).all() and np.isfinite(rewards[: len(ids)]).all()):
             raise ValueError("the model's scores are not finite")
-        parts = self.exploration.parts(logits)
+        parts = capped_parts(self.exploration, logits, caps_of(asked.features))
         place = draw(parts, asked.rng())
         probabilities = (parts / PARTS).tolist()
         output = {"action": ids[place], "probabilities": dict(zip(ids, probabilities, strict=True))}
@@ -111,7 +124,8 @@ class Decision(Task):
     def at_minimum_propensity(self, decoded: Decoded) -> bool:
         """Return whether the action was drawn with the minimum probability that exploration gives to any action."""
         probabilities: dict[str, float] = decoded.output["probabilities"]
-        return decoded.propensity <= self.exploration.least(len(probabilities)) / PARTS < max(probabilities.values())
+        allowed = sum(probability > 0 for probability in probabilities.values())
+        return decoded.propensity <= self.exploration.least(allowed) / PARTS < max(probabilities.values())
 
     def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
         """Return `{"action": id}`, the right action; `probabilities` are ignored. Raises `Rejected`."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models.base import Features
 from models.datasets import Row, rows
+from models.decision.guardrails import caps_of
 from models.decision.request import PADDED_COUNTS, Step, ids_of, step_of
 
 Floats = NDArray[np.float32]
@@ -46,6 +47,8 @@ class DecisionBatch:
     """(N, c)"""
     actions: Floats
     """(N, n, a)"""
+    caps: Floats
+    """(N, n): the largest probability that each action may have; 0 of forbidden ones and of padding."""
     count: Places
     """(N,), as all the others"""
     chosen: Places
@@ -84,12 +87,14 @@ def grouped(logged: Iterable[LoggedDecision]) -> Log:
 def _stacked(placed: Sequence[tuple[int, LoggedDecision]], padded: int) -> DecisionBatch:
     places, group = zip(*placed, strict=True)
     columns = group[0].features["actions"].shape[1]
-    actions = np.zeros((len(group), padded, columns), np.float32)
+    actions, caps = np.zeros((len(group), padded, columns), np.float32), np.zeros((len(group), padded), np.float32)
     for row, decision in enumerate(group):
         actions[row, : len(decision.features["actions"])] = decision.features["actions"]
+        caps[row, : len(decision.features["actions"])] = caps_of(decision.features)
     return DecisionBatch(
         np.stack([decision.features["context"] for decision in group]),
         actions,
+        caps,
         np.array([len(decision.features["actions"]) for decision in group], np.int32),
         np.array([decision.chosen for decision in group], np.int32),
         np.array([decision.propensity for decision in group], np.float32),
@@ -102,7 +107,7 @@ def _stacked(placed: Sequence[tuple[int, LoggedDecision]], padded: int) -> Decis
 def read(dataset: Path) -> Iterator[LoggedDecision]:
     """Yield the decisions with a reward, a label, or a step of an episode. Raises `Untrainable`.
 
-    A label that names none of the offered actions is ignored.
+    A label that names none of the offered actions, or a forbidden one, is ignored.
     """
     for row in rows(dataset):
         decision = _logged(row)
@@ -113,7 +118,8 @@ def read(dataset: Path) -> Iterator[LoggedDecision]:
 
 
 def _logged(row: Row) -> LoggedDecision | None:
-    places = {decision: place for place, decision in enumerate(ids_of(row.features))}
+    caps = caps_of(row.features)
+    places = {action: place for place, action in enumerate(ids_of(row.features)) if caps[place] > 0}
     chosen = places.get(row.output["action"])
     if chosen is None:
         return None

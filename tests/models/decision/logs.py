@@ -50,6 +50,21 @@ def rows(task: Decision, count: int, seed: int, told: str = "reward") -> list[di
     return made
 
 
+def masked(task: Decision, count: int, seed: int) -> list[dict[str, Any]]:
+    """Decisions with a noisy reward, half of them in requests that forbid what is right."""
+    rng, made = np.random.default_rng(seed), []
+    for number in range(count):
+        kind = "xy"[int(rng.integers(2))]
+        forbidden = [RIGHT[kind]] if rng.random() < 0.5 else []
+        policy = LOGGING * [name not in forbidden for name in "abc"]
+        policy /= policy.sum()
+        place = int(rng.choice(3, p=policy))
+        row = _row(task, number, payload(kind, forbidden=forbidden), place)
+        reward = float(rng.random() < (0.8 if "abc"[place] == RIGHT[kind] else 0.2))
+        made.append({**row, "propensity": float(policy[place]), "reward": reward})
+    return made
+
+
 def episodes(task: Decision, count: int, seed: int, in_steps: bool = True) -> list[dict[str, Any]]:
     """Decisions of episodes, each in one split, or the very same decisions as if there were none."""
     rng, made = np.random.default_rng(seed), []
