@@ -64,7 +64,7 @@ def test_several_rewards_of_one_name_combine_by_its_rule(combine: Any, combined:
     rules = TaskSettings(audit_rate=0, rewards={"stars": RewardSettings(weight=0.5, combine=combine)})
     events = [named(2, "stars", 0.9, actor="bob"), named(3, "stars", 0.2), named(1, "stars", 0.5, actor="cleo")]
     outcome = outcome_of(*events, rules=rules)
-    assert outcome.rewards == {"stars": pytest.approx(combined)}
+    assert outcome.rewards == pytest.approx({"stars": combined})
     assert outcome.reward == pytest.approx(0.5 * combined)
 
 
@@ -84,7 +84,8 @@ def test_a_reward_without_a_name_is_one_more_term() -> None:
 
 def test_a_name_that_is_not_declared_is_recorded_but_does_not_count() -> None:
     outcome = outcome_of(CLICK, named(2, "clik"), rules=SHOP)
-    assert (outcome.reward, outcome.rewards) == (pytest.approx(0.1), {"click": 1.0, "clik": 1.0})
+    assert outcome.reward == pytest.approx(0.1)
+    assert outcome.rewards == {"click": 1.0, "clik": 1.0}
     alone = outcome_of(CLICK)
     assert (alone.reward, alone.rewards, alone.feedback) == (None, {"click": 1.0}, 1)
 
@@ -95,7 +96,8 @@ def test_the_default_stands_in_until_the_first_reward_of_a_declared_name() -> No
         outcome = outcome_of(*undeclared, rules=rules)
         assert (outcome.reward, outcome.reward_defaulted) == (-0.2, True)
     outcome = outcome_of(PURCHASE, rules=rules)
-    assert (outcome.reward, outcome.reward_defaulted) == (pytest.approx(0.6), False)
+    assert outcome.reward == pytest.approx(0.6)
+    assert not outcome.reward_defaulted
 
 
 def test_a_retracted_reward_leaves_the_sum() -> None:
@@ -104,7 +106,8 @@ def test_a_retracted_reward_leaves_the_sum() -> None:
     )
     outcome = build_outcome(SumTask(), SHOP, history, LATER)
     assert outcome is not None
-    assert (outcome.reward, outcome.rewards) == (pytest.approx(-0.4), {"click": 1.0, "return": 1.0})
+    assert outcome.reward == pytest.approx(-0.4)
+    assert outcome.rewards == {"click": 1.0, "return": 1.0}
 
 
 @given(feedback_lists(), RULES, st.integers(0, 30))
@@ -138,12 +141,14 @@ def test_the_reward_is_the_clipped_weighted_sum_of_what_is_recorded(
 def test_settings_of_rewards_are_read_from_json_and_checked() -> None:
     rules = TaskSettings.model_validate_json('{"rewards": {"purchase": {"weight": 0.8, "window_seconds": 604800}}}')
     assert rules.rewards == {"purchase": RewardSettings(weight=0.8, window_seconds=604800, combine="latest")}
-    for wrong in ({"": {}}, {"click": {"weight": math.inf}}, {"click": {"combine": "mean"}}):
+    invalid: list[dict[str, Any]] = [{"": {}}, {"click": {"weight": math.inf}}, {"click": {"combine": "mean"}}]
+    for wrong in invalid:
         with pytest.raises(ValidationError):
             TaskSettings.model_validate({"rewards": wrong})
 
 
 def test_an_outcome_with_a_label_keeps_it_beside_named_rewards() -> None:
     outcome = outcome_of(CLICK, make_feedback(2, **make_correction(1)), rules=SHOP)
-    assert (outcome.score, outcome.reward) == (1.0, pytest.approx(0.1))
+    assert outcome.score == 1.0
+    assert outcome.reward == pytest.approx(0.1)
     assert outcome_of(make_feedback(2, **make_correction(1)), rules=NO_AUDIT).rewards is None

@@ -62,7 +62,8 @@ def test_a_masked_action_has_no_probability_and_the_others_have_exactly_all(
 
 def test_a_mask_that_forbids_nothing_leaves_the_request_as_it_is(task: Decision) -> None:
     plain = task.preprocess(logs.payload("x"))
-    for mask in ({"allowed": IDS}, {"forbidden": []}, {"forbidden": ["z"]}):
+    masks: list[dict[str, list[str]]] = [{"allowed": IDS}, {"forbidden": []}, {"forbidden": ["z"]}]
+    for mask in masks:
         assert {name: tensor.tobytes() for name, tensor in task.preprocess(logs.payload("x", **mask)).items()} == {
             name: tensor.tobytes() for name, tensor in plain.items()
         }
