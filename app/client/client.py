@@ -163,11 +163,12 @@ class Hindsight:
         correction: dict[str, Any] | None = None,
         reward: float | None = None,
         reward_name: str | None = None,
+        position: int | None = None,
         accepted: bool | None = None,
     ) -> str:
         """Send a correction, a reward, or the confirmation that the output is right. Return the event's id.
 
-        `reward_name` is one of the task's named rewards, such as `click`.
+        `reward_name` is one of the task's named rewards, such as `click`; `position` is that of a slate, from 1.
         `actor` is who gives it: by default the owner of the `api_key`; without a key, the client's `source`.
         """
         actor = actor or self._default_actor
@@ -177,6 +178,7 @@ class Hindsight:
             correction=correction,
             reward=reward,
             reward_name=reward_name,
+            position=position,
             accepted=accepted,
             actor=actor or _KEY_OWNER,
         )

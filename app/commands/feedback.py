@@ -23,6 +23,7 @@ def feedback(
     reward_name: Annotated[
         str | None, typer.Option(help="What the reward measures, such as `click`: one of the task's named rewards.")
     ] = None,
+    position: Annotated[int | None, typer.Option(help="The position in a slate that the reward is of, from 1.")] = None,
     accepted: Annotated[bool, typer.Option("--accepted", help="The output was right.")] = False,
     retract: Annotated[
         str | None, typer.Option(metavar="ID", help="Take back the feedback with this id, as this command prints it.")
@@ -31,9 +32,9 @@ def feedback(
 ) -> None:
     """Correct, reward or accept a prediction, or take such feedback back."""
     label = _parse_object(correction) if correction is not None else None
-    if retract is not None and (label, reward, reward_name, accepted) != (None, None, None, False):
+    if retract is not None and (label, reward, reward_name, position, accepted) != (*[None] * 4, False):
         raise typer.BadParameter(
-            "it excludes --correction, --reward, --reward-name and --accepted", param_hint="--retract"
+            "it excludes --correction, --reward, --reward-name, --position and --accepted", param_hint="--retract"
         )
     if retract is None and prediction_id is None:
         raise typer.BadParameter("the prediction's id is needed", param_hint="PREDICTION_ID")
@@ -51,6 +52,7 @@ def feedback(
                 correction=label,
                 reward=reward,
                 reward_name=reward_name,
+                position=position,
                 accepted=accepted or None,
                 actor=name,
             )

@@ -50,6 +50,9 @@ def build_outcome(
         | {
             "label": None if aggregated.label is None else json.loads(aggregated.label),
             "rewards": None if aggregated.rewards is None else json.loads(aggregated.rewards),
+            "position_rewards": None
+            if aggregated.position_rewards is None
+            else tuple(json.loads(aggregated.position_rewards)),
             "audit_answered": aggregated.audit_answered if selection == "audit" else None,
         },
         request_source=served.request_source,
@@ -61,7 +64,7 @@ def build_outcome(
 
 @dataclass(frozen=True)
 class AggregatedFeedback:
-    """The aggregated feedback on an output: fields as in `OutcomeRecorded`, label and rewards as canonical JSON."""
+    """The aggregated feedback on an output: fields as in `OutcomeRecorded`, of which objects and lists are JSON."""
 
     label: str | None
     actors: tuple[str, ...]
@@ -69,6 +72,7 @@ class AggregatedFeedback:
     accepted: bool | None
     reward: float | None
     rewards: str | None
+    position_rewards: str | None
     reward_defaulted: bool
     score: float | None
     feedback: int
@@ -99,6 +103,7 @@ def aggregate_feedback(
         accepted=next((accepted for accepted in reversed(acceptances) if accepted is not None), None),
         reward=rewards.reward,
         rewards=canonical_json(rewards.by_name) if rewards.by_name else None,
+        position_rewards=json.dumps(rewards.by_position) if rewards.by_position else None,
         reward_defaulted=rewards.is_default,
         score=None if label is None else task.score(output, json.loads(label)),
         feedback=len(valid_feedback),
@@ -133,7 +138,7 @@ def build_outcome_record(outcome: OutcomeRecorded, as_of: datetime) -> Record:
     )
 
 
-_ADDED_LATER: Mapping[str, Any] = {"retracted": 0, "audit_answered": None, "rewards": None}
+_ADDED_LATER: Mapping[str, Any] = {"retracted": 0, "audit_answered": None, "rewards": None, "position_rewards": None}
 """Fields that older releases lack, with the value that means the same as their absence."""
 
 

@@ -49,6 +49,7 @@ LABELS_SCHEMA = pa.schema(
         ("accepted", pa.bool_()),
         ("reward", pa.float64()),
         ("rewards", pa.string()),
+        ("position_rewards", pa.string()),
         ("reward_defaulted", pa.bool_()),
         ("score", pa.float64()),
         ("audit_answered", pa.bool_()),

@@ -14,9 +14,10 @@ PADDED_COUNTS = (4, 8, 16, 32, 64, 128, 256, 512, MAX_ACTIONS)
 """What the number of actions is padded to: finer steps waste less computing, coarser ones make fuller batches."""
 MAX_ID_BYTES = 200
 MAX_STEP = 2**31 - 1
+MAX_POSITIONS = 10
 _EXAMPLE = '{"context": {...}, "actions": [{"id": "...", ...}, ...]}'
 _IN_EPISODE = '"episode_id": "...", "step": 0'
-_FIELDS = {"context", "actions", "episode_id", "step", "allowed", "forbidden"}
+_FIELDS = {"context", "actions", "episode_id", "step", "allowed", "forbidden", "positions"}
 
 
 class Step(NamedTuple):
@@ -29,7 +30,7 @@ class Step(NamedTuple):
 class Request(NamedTuple):
     """A request that is not yet checked against a schema: context and actions as they are in its JSON.
 
-    `allowed` and `forbidden` are ids of actions, None where the request lacks the field.
+    `allowed` and `forbidden` are ids of actions, `positions` is the size of a slate; None where the request lacks it.
     """
 
     context: dict[str, Any]
@@ -37,6 +38,7 @@ class Request(NamedTuple):
     step: Step | None = None
     allowed: frozenset[str] | None = None
     forbidden: frozenset[str] | None = None
+    positions: int | None = None
 
 
 def read_request(payload: bytes) -> Request:
@@ -65,7 +67,19 @@ def read_request(payload: bytes) -> Request:
         raise Rejected("no_actions", f"there are no actions to choose from; 1 to {MAX_ACTIONS:,} are taken")
     if len(actions) > MAX_ACTIONS:
         raise Rejected("too_many_actions", f"{len(actions):,} actions; 1 to {MAX_ACTIONS:,} are taken")
-    return Request(context, actions, _step(request), _ids(request, "allowed"), _ids(request, "forbidden"))
+    masks = _ids(request, "allowed"), _ids(request, "forbidden")
+    return Request(context, actions, _step(request), *masks, _positions(request))
+
+
+def _positions(request: dict[str, Any]) -> int | None:
+    if "positions" not in request:
+        return None
+    if "episode_id" in request:
+        raise Rejected("slate_in_episode", "a step of an episode is one action: leave out `positions` or `episode_id`")
+    positions = request["positions"]
+    if isinstance(positions, bool) or not isinstance(positions, int) or not 1 <= positions <= MAX_POSITIONS:
+        raise Rejected("bad_positions", f"`positions` must be a whole number from 1 to {MAX_POSITIONS}")
+    return positions
 
 
 def _ids(request: dict[str, Any], field: str) -> frozenset[str] | None:

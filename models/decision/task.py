@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 
 from models.base import Asked, Decoded, EvaluatedSample, Features, Rejected, Sample, Shapes, Task
 from models.decision.data import simulator
-from models.decision.exploration import PARTS, Exploration, Kind, draw
-from models.decision.guardrails import capped_parts, caps_of, read_caps
+from models.decision.exploration import PARTS, Exploration, Kind
+from models.decision.guardrails import caps_of, read_caps
 from models.decision.request import PADDED_COUNTS, action_id, encode, ids_of, read_request, unknown_features
 from models.decision.schema import SHIPPED, Schema
+from models.decision.slates import check_positions, draw_slate, positions_of
+
+_OUTPUT = ("action", "probabilities", "slate", "propensities")
 
 
 class Decision(Task):
@@ -33,6 +36,11 @@ class Decision(Task):
     A request may say which actions may be chosen: by `"allowed": [ids]`, `"forbidden": [ids]`, or both. The others have
     the probability 0, and propensities are exact over the rest. Where that, or `max_shares`, caps an action's
     probability, the request's tensors have `caps` float32 (n,).
+
+    A request with `"positions": k` asks for a slate of k distinct actions (`models.decision.slates`). Its output has
+    `slate`, their ids, and `propensities`, of each position given those before; `action` and `probabilities` are of the
+    first position. The prediction's propensity is their product, its confidence the mean. Its tensors have `positions`
+    int32 (1,). Feedback names a reward's `position`, from 1.
 
     The model takes `context` (batch, c) and `actions` (batch, n, a), and gives float32 (batch, n) each: `logits`, and
     `rewards`, the expected reward (in episodes, return) as a share of the range that the model was trained on. Both are
@@ -73,6 +81,7 @@ class Decision(Task):
         request = read_request(payload)
         features = encode(self.schema, request)
         caps = read_caps(request, ids_of(features), self.max_shares)
+        features |= check_positions(request.positions, caps)
         return features | ({"caps": caps} if (caps < 1).any() else {})
 
     def inputs(self, features: Features) -> Features:
@@ -115,21 +124,25 @@ class Decision(Task):
         logits = logits[: len(ids)]
         if not (np.isfinite(logits).all() and np.isfinite(rewards[: len(ids)]).all()):
             raise ValueError("the model's scores are not finite")
-        parts = capped_parts(self.exploration, logits, caps_of(asked.features))
-        place = draw(parts, asked.rng())
-        probabilities = (parts / PARTS).tolist()
-        output = {"action": ids[place], "probabilities": dict(zip(ids, probabilities, strict=True))}
-        return Decoded(output, min(1.0, max(0.0, float(rewards[place]))), probabilities[place])
+        positions = positions_of(asked.features)
+        slate = draw_slate(self.exploration, logits, caps_of(asked.features), positions or 1, asked.rng())
+        probabilities = dict(zip(ids, (slate.first / PARTS).tolist(), strict=True))
+        output: dict[str, Any] = {"action": ids[slate.places[0]], "probabilities": probabilities}
+        if positions is not None:
+            output |= {"slate": [ids[place] for place in slate.places], "propensities": list(slate.propensities)}
+        expected = float(rewards[list(slate.places)].mean())
+        return Decoded(output, min(1.0, max(0.0, expected)), slate.propensity)
 
     def at_minimum_propensity(self, decoded: Decoded) -> bool:
         """Return whether the action was drawn with the minimum probability that exploration gives to any action."""
         probabilities: dict[str, float] = decoded.output["probabilities"]
         allowed = sum(probability > 0 for probability in probabilities.values())
-        return decoded.propensity <= self.exploration.least(allowed) / PARTS < max(probabilities.values())
+        propensity = decoded.output.get("propensities", [decoded.propensity])[0]
+        return bool(propensity <= self.exploration.least(allowed) / PARTS < max(probabilities.values()))
 
     def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
-        """Return `{"action": id}`, the right action; `probabilities` are ignored. Raises `Rejected`."""
-        unknown = sorted(str(key) for key in correction if key not in ("action", "probabilities"))
+        """Return `{"action": id}`, the right action; other fields of an output are ignored. Raises `Rejected`."""
+        unknown = sorted(str(key) for key in correction if key not in _OUTPUT)
         if unknown:
             raise Rejected("unknown_field", f"unknown fields: {', '.join(unknown)}; a correction is {{'action': 'id'}}")
         if "action" not in correction:

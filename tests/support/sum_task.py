@@ -96,6 +96,8 @@ _feedback_contents = st.sampled_from(
         {"reward": 0.1, "reward_name": "click"},
         {"reward": -0.7, "reward_name": "click"},
         {"reward": 1.0, "reward_name": "purchase"},
+        {"reward": 0.4, "position": 2},
+        {"reward": 1.0, "reward_name": "click", "position": 1},
         make_correction(2) | {"accepted": False},
         make_correction(1) | {"reward": 1.0},
         {"accepted": True, "reward": 0.0},

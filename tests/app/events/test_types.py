@@ -37,6 +37,8 @@ names = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_
         ({"reward": 1, "prediction_id": PREDICTION, "actor": None}, "valid string"),
         ({"reward": 1, "task": "letters", "request_id": ""}, "at least 1 character"),
         ({"accepted": True, "reward_name": "click", "prediction_id": PREDICTION}, "a reward_name needs a reward"),
+        ({"accepted": True, "position": 1, "prediction_id": PREDICTION}, "a position needs a reward"),
+        ({"reward": 1, "position": 0, "prediction_id": PREDICTION}, "greater than or equal to 1"),
         ({"reward": 1, "reward_name": "", "prediction_id": PREDICTION}, "at least 1 character"),
         ({"reward": 1, "task": "letters", "request_id": "1" * 513}, "at most 512 characters"),
         ({"reward": 1, "prediction_id": PREDICTION, "colour": "red"}, "Extra inputs are not permitted"),

@@ -33,6 +33,7 @@ SHOP = TaskSettings(
 
 
 def named(minutes: float, name: str, reward: float = 1.0, **fields: Any) -> FeedbackEvent:
+    """Return feedback with a named reward."""
     return make_feedback(minutes, reward=reward, reward_name=name, **fields)
 
 
@@ -100,6 +101,23 @@ def test_the_default_stands_in_until_the_first_reward_of_a_declared_name() -> No
     assert not outcome.reward_defaulted
 
 
+def test_the_rewards_of_a_slate_are_combined_by_position_and_summed() -> None:
+    events = [
+        named(1, "click", position=1),
+        named(2, "click", position=3),
+        named(3, "click", position=3, actor="bob"),
+        named(20, "purchase", position=3),
+        make_feedback(4, reward=0.05, position=4),
+        make_feedback(5, reward=-0.05, position=4),
+    ]
+    outcome = outcome_of(*events, rules=SHOP)
+    assert outcome.position_rewards == pytest.approx((0.1, 0.0, 0.7, -0.05))
+    assert outcome.reward == pytest.approx(0.75)
+    assert outcome.rewards == {"click": 2.0, "purchase": 1.0}
+    assert outcome_of(CLICK, rules=SHOP).position_rewards is None
+    assert outcome_of(named(6, "click", position=2), rules=SHOP).position_rewards is None  # too late to count
+
+
 def test_a_retracted_reward_leaves_the_sum() -> None:
     history = PredictionHistory(
         make_served_prediction(), (CLICK, PURCHASE, RETURN), (make_retraction(PURCHASE).retraction,)
@@ -127,6 +145,7 @@ def test_without_names_declared_rewards_change_nothing(
 def test_the_reward_is_the_clipped_weighted_sum_of_what_is_recorded(
     events: list[FeedbackEvent], rules: TaskSettings
 ) -> None:
+    events = [event for event in events if event.feedback.position is None]
     outcome = try_outcome(*events, rules=rules, as_of=minutes_after_start(0))
     declared = {} if outcome is None else {n: r for n, r in (outcome.rewards or {}).items() if n in rules.rewards}
     if outcome is None or not declared:

@@ -39,13 +39,15 @@ def test_named_rewards_are_those_of_the_recorder_in_any_order_and_any_repetition
         ONE.feedback_record(5, 30, "bob", reward=0.5, reward_name="purchase"),
         ONE.feedback_record(6, 7, reward=1.0, reward_name="share"),
         TWO.feedback_record(1, 4, reward=0.25),
+        THREE.feedback_record(1, 4, reward=0.5, position=2),
+        THREE.feedback_record(2, 4, reward=1.0, reward_name="click", position=1),
     ]
     log = [*history(ONE, TWO, THREE), *((50.0, record) for record in (*feedback, retraction_record(ONE, 5, "bob")))]
     rows, manifest = build(append_to_log(log), rules=rules)
-    assert rows["reward"].to_list() == [pytest.approx(0.1 + 0.6 * 0.5), 0.25, 0.0]
-    assert rows["reward_defaulted"].to_list() == [False, False, True]
+    assert rows["reward"].to_list() == pytest.approx([0.1 + 0.6 * 0.5, 0.25, 0.1 + 0.5])
     assert json.loads(rows["rewards"][0]) == {"click": 1.0, "purchase": 0.5, "share": 1.0}
-    assert rows["rewards"].to_list()[1:] == [None, None]
+    assert rows["rewards"].to_list()[1:] == [None, '{"click":1.0}']
+    assert rows["position_rewards"].to_list() == [None, None, "[0.1, 0.5]"]
     records = [record for _, record in log]
     deliveries = random.Random(seed).sample(records * 2, 2 * len(records))
     again = build(append_to_log((float(place), record) for place, record in enumerate(deliveries)), rules=rules)

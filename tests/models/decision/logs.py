@@ -65,6 +65,23 @@ def masked(task: Decision, count: int, seed: int) -> list[dict[str, Any]]:
     return made
 
 
+def slates(task: Decision, count: int, seed: int) -> list[dict[str, Any]]:
+    """Slates of two of the three actions. The second earns half as much, and a quarter after what is right."""
+    rng, made = np.random.default_rng(seed), []
+    for number in range(count):
+        kind = "xy"[int(rng.integers(2))]
+        first, second = rng.choice(3, 2, replace=False, p=LOGGING).tolist()
+        propensities = [float(LOGGING[first]), float(LOGGING[second] / (1 - LOGGING[first]))]
+        right = ["abc"[place] == RIGHT[kind] for place in (first, second)]
+        chances = [0.8 if right[0] else 0.2, (0.8 if right[1] else 0.2) * (0.25 if right[0] else 0.5)]
+        rewards = (rng.random(2) < chances).astype(float).tolist()
+        row = _row(task, number, payload(kind, positions=2), first)
+        output = {"action": "abc"[first], "slate": ["abc"[first], "abc"[second]], "propensities": propensities}
+        row |= {"output": json.dumps(output), "propensity": propensities[0] * propensities[1]}
+        made.append({**row, "reward": min(1.0, sum(rewards)), "position_rewards": json.dumps(rewards)})
+    return made
+
+
 def episodes(task: Decision, count: int, seed: int, in_steps: bool = True) -> list[dict[str, Any]]:
     """Decisions of episodes, each in one split, or the very same decisions as if there were none."""
     rng, made = np.random.default_rng(seed), []
