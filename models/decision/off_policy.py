@@ -73,7 +73,7 @@ def _value(slates: Episodes, rewards: Floats, model: ReturnModel, clusters: Plac
         "snips": slates.weighted_per_decision(rewards, model.weights, 1.0),
         "dr": slates.doubly_robust(rewards, model, 1.0),
     }
-    sums = np.bincount(slates.number, rewards)
+    sums = np.bincount(slates.number, rewards).astype(np.float64)
     whole = slates.products(model.weights)[slates.last]
     return policy_value(off_policy.on_policy(sums), estimates, whole, sums, clusters, "slate")
 

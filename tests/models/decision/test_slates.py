@@ -32,9 +32,11 @@ def task(tmp_path: Path) -> Decision:
 def choose(task: Decision, count: int, **request: Any) -> list[Decoded]:
     """Return so many decisions on one request, with scores that differ by action."""
     features = task.preprocess(logs.payload("x", **request))
-    logits = np.tile(LOGITS, (count, 1))
-    asked = [Asked(f"decision:{number}", features) for number in range(count)]
-    return task.decode({"logits": logits, "rewards": np.tile(np.float32([0.1, 0.5, 0.9, 0]), (count, 1))}, asked)
+    outputs = {
+        "logits": np.tile(LOGITS, (count, 1)),
+        "rewards": np.tile(np.array([0.1, 0.5, 0.9, 0.0], np.float32), (count, 1)),
+    }
+    return task.decode(outputs, [Asked(f"decision:{number}", features) for number in range(count)])
 
 
 def test_a_slate_has_distinct_actions_and_the_exact_propensity_of_each_position(task: Decision) -> None:
