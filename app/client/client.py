@@ -29,7 +29,14 @@ from app.client.errors import ClientError, PredictionError
 from app.events import ids, topics
 from app.events.base import describe_problems
 from app.events.cloudevents import JSON, Event, Headers, format_rfc3339
-from app.events.types import FeedbackGiven, FeedbackRetracted, PredictionFailed, PredictionMade, PredictionRequested
+from app.events.types import (
+    FeedbackGiven,
+    FeedbackRetracted,
+    PredictionFailed,
+    PredictionMade,
+    PredictionRequested,
+    ReviewQueue,
+)
 from app.settings import MiB
 
 FeedbackEventT = TypeVar("FeedbackEventT", FeedbackGiven, FeedbackRetracted)
@@ -165,11 +172,15 @@ class Hindsight:
         reward_name: str | None = None,
         position: int | None = None,
         accepted: bool | None = None,
+        queue: ReviewQueue | None = None,
+        blind: bool | None = None,
     ) -> str:
         """Send a correction, a reward, or the confirmation that the output is right. Return the event's id.
 
         `reward_name` is one of the task's named rewards, such as `click`; `position` is that of a slate, from 1.
-        `actor` is who gives it: by default the owner of the `api_key`; without a key, the client's `source`.
+        `actor` is who gives it: by default the owner of the `api_key`; without a key, the client's `source`. A review
+        tool says which `queue` asked for it, since only then it answers the audit, and whether the actor answered
+        `blind`, before the output was shown.
         """
         actor = actor or self._default_actor
         feedback = _build_event(
@@ -180,6 +191,8 @@ class Hindsight:
             reward_name=reward_name,
             position=position,
             accepted=accepted,
+            queue=queue,
+            blind=blind,
             actor=actor or _KEY_OWNER,
         )
         event_id = str(uuid.uuid4())
