@@ -118,3 +118,17 @@ def test_versions_are_valued_by_the_slate_and_learn_from_each_position(task: Dec
     assert uniform.estimates["dr"].standard_error < uniform.estimates["ips"].standard_error
     assert learnt.estimate.minus(uniform.estimate).interval()[0] > 0
     assert learnt.estimate.value < BEST + 0.05
+
+
+def test_slates_of_one_entity_widen_the_interval(task: Decision, tmp_path: Path) -> None:
+    logged = logs.slates(task, 100, 6)
+    several = [{**row, "entity": f"user {number}"} for number, row in enumerate(logged) for _ in range(9)]
+    (tmp_path / "uniform.onnx").write_bytes(untrained(task.schema).to_onnx().SerializeToString())
+    once, repeated = (
+        evaluate_off_policy(task, logs.write(log, tmp_path / name), [tmp_path / "uniform.onnx"], 0, lambda *_: None)[0]
+        for name, log in (("once", logged), ("repeated", several))
+    )
+    assert (once.count, repeated.count) == (100, 900)
+    for name in ("ips", "snips"):
+        assert repeated.estimates[name].value == pytest.approx(once.estimates[name].value)
+        assert repeated.estimates[name].standard_error == pytest.approx(once.estimates[name].standard_error)
