@@ -59,12 +59,12 @@ def evaluate_versions(
         weights = of_chosen(log, policies) / propensities
         expected = [(policy * of_group).sum(1) for policy, of_group in zip(policies, predicted, strict=True)]
         model = ReturnModel(weights, predicted_chosen, flat(log, expected))
-        version_values.append(_value(slates, rewards, model, clusters))
+        version_values.append(value_slates(slates, rewards, model, clusters))
     return version_values
 
 
-def _value(slates: Episodes, rewards: Floats, model: ReturnModel, clusters: Places) -> PolicyValue:
-    """Return a version's value, by rewards (N,) and a model of N positions, and clusters of slates (S,)."""
+def value_slates(slates: Episodes, rewards: Floats, model: ReturnModel, clusters: Places) -> PolicyValue:
+    """Value a version by the slate: by rewards (N,) and a model of N positions, and clusters of slates (S,)."""
     if len(slates.lengths) == len(rewards):
         estimates = _estimates(rewards, model.weights, model.predicted, model.values)
         return policy_value(off_policy.on_policy(rewards), estimates, model.weights, rewards, clusters)
