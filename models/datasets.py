@@ -22,7 +22,8 @@ from models.base import Features, Rejected, Untrainable
 ROWS = "rows.parquet"
 MANIFEST = "manifest.json"
 _COLUMNS = [
-    *("features", "tensors", "split", "output", "propensity", "label", "reward", "request_source", "entity", "time")
+    *("features", "tensors", "split", "output", "propensity", "label", "reward", "request_source", "entity", "time"),
+    "position_rewards",
 ]
 _BATCH = 256
 
@@ -46,6 +47,8 @@ class Row:
     entity: str | None = None
     """Whom or what the request is about: rows of one entity are not independent."""
     time: datetime | None = None
+    position_rewards: tuple[float, ...] | None = None
+    """The rewards of a slate's positions, in their order; a position after the last of them has 0."""
 
 
 def rows(dataset: Path) -> Iterator[Row]:
@@ -91,6 +94,7 @@ def _row(values: dict[str, Any]) -> Row:
         values["request_source"] or "",
         values["entity"],
         values["time"],
+        None if (by_position := values.get("position_rewards")) is None else tuple(json.loads(by_position)),
     )
 
 

@@ -14,6 +14,7 @@ MIN_CLUSTERS = 30
 """Of equal weight: below it, cluster-robust intervals are too narrow (Cameron & Miller, 2015, name 20 to 50)."""
 MIN_DIFFERENT_REWARDS = 30
 """Rewards other than the most frequent one: fewer say too little of the mean, and of its error."""
+Unit = Literal["decision", "slate", "episode"]
 MAX_WEIGHT_SHARE = 0.1
 """The largest share of all weight that one decision, or one entity, should have."""
 
@@ -99,8 +100,8 @@ class PolicyValue:
     """Of `unit`: how many of the policy's own the log is worth."""
     doubts: tuple[str, ...]
     count: int = 0
-    """The number of decisions (or episodes) that were valued."""
-    unit: Literal["decision", "episode"] = "decision"
+    """The number of decisions (or slates, or episodes) that were valued."""
+    unit: Unit = "decision"
     lower_bound: Estimate | None = None
     """Of which `doubts` of weights are none: what the log never shows counts as the lowest reward in it."""
 
@@ -116,7 +117,7 @@ def policy_value(
     weights: Floats,
     rewards: Floats,
     clusters: Places,
-    unit: Literal["decision", "episode"] = "decision",
+    unit: Unit = "decision",
 ) -> PolicyValue:
     """Return the value with cluster-robust intervals, and all objections to it.
 

@@ -144,7 +144,7 @@ async def _background_loops(services: Services) -> AsyncIterator[None]:
 
 def _include_routers(app: FastAPI, services: Services, blob_quota: BlobQuota) -> None:
     settings, known = services.settings, services.tasks
-    app.include_router(feedback.router(known, services.producer, FeedbackIndex(services.catalog)))
+    app.include_router(feedback.router(settings, known, services.producer, FeedbackIndex(services.catalog)))
     app.include_router(models.router(settings, known, services.producer))
     app.include_router(retraining.router(known, services.controller))
     app.include_router(alerts.router(known, services.controller))

@@ -15,6 +15,7 @@ from app.events.prediction_reference import EventAttribute
 from app.events.types import FeedbackGiven, FeedbackRetracted
 from app.kafka.resilient_producer import ResilientProducer
 from app.services.feedback import FeedbackIndex, FeedbackResponse, publish_feedback
+from app.settings import Settings
 from app.tracing import TRACEPARENT_HEADER, valid_traceparent
 from models.base import Rejected, Task
 
@@ -28,6 +29,15 @@ EXAMPLES: dict[str, Any] = {
     "reward": {
         "summary": "A reward, by the application's own request id",
         "value": {"task": "ocr", "request_id": "invoice-17", "request_source": "shop", "reward": 0.5, "actor": "shop"},
+    },
+    "named reward": {
+        "summary": "One of several rewards, which the task's settings declare",
+        "value": {
+            "prediction_id": "decision:4e0d2f5c-6a3c-5b8e-9f3a-0d6c1c2b7a11",
+            "reward": 1.0,
+            "reward_name": "click",
+            "actor": "shop",
+        },
     },
 }
 RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -74,7 +84,9 @@ class FeedbackRequest(FeedbackGiven):
     actor: ActorName | None = None  # type: ignore[assignment]  # by default the event has the key's name
 
 
-def router(tasks: Mapping[str, Task], producer: ResilientProducer, index: FeedbackIndex) -> APIRouter:
+def router(
+    settings: Settings, tasks: Mapping[str, Task], producer: ResilientProducer, index: FeedbackIndex
+) -> APIRouter:
     """Return the routes for these tasks."""
     routes = APIRouter(tags=["feedback"], dependencies=[require_scope("feedback")])
 
@@ -98,6 +110,7 @@ def router(tasks: Mapping[str, Task], producer: ResilientProducer, index: Feedba
         event = FeedbackGiven.model_validate(body.model_dump() | {"actor": resolve_actor(request, body.actor)})
         trace = valid_traceparent(request.headers.get(TRACEPARENT_HEADER))
         with _feedback_errors():
+            _check_reward_name(settings, event)
             response = await publish_feedback(event, tasks, producer, idempotency_key, trace)
         index.add(response.id, response.prediction_id, event.actor)
         return response
@@ -125,6 +138,19 @@ def router(tasks: Mapping[str, Task], producer: ResilientProducer, index: Feedba
             return await publish_feedback(retraction, tasks, producer, trace=trace)
 
     return routes
+
+
+def _check_reward_name(settings: Settings, feedback: FeedbackGiven) -> None:
+    """Raise `Rejected` for a named reward that the settings do not declare: it would be recorded, but not count."""
+    task, _ = feedback.task_and_prediction
+    declared = settings.for_task(task).rewards
+    if feedback.reward_name is not None and feedback.reward_name not in declared:
+        names = ", ".join(map(repr, sorted(declared))) or "none"
+        raise Rejected(
+            "unknown_reward",
+            f"reward_name: {feedback.reward_name!r} is not a reward of {task}, which declares {names}."
+            f" Declare it in the task's `rewards` in HINDSIGHT_TASK_SETTINGS.",
+        )
 
 
 def _choose_reference(

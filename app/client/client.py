@@ -169,12 +169,15 @@ class Hindsight:
         actor: str | None = None,
         correction: dict[str, Any] | None = None,
         reward: float | None = None,
+        reward_name: str | None = None,
+        position: int | None = None,
         accepted: bool | None = None,
         queue: ReviewQueue | None = None,
         blind: bool | None = None,
     ) -> str:
         """Send a correction, a reward, or the confirmation that the output is right. Return the event's id.
 
+        `reward_name` is one of the task's named rewards, such as `click`; `position` is that of a slate, from 1.
         `actor` is who gives it: by default the owner of the `api_key`; without a key, the client's `source`. A review
         tool says which `queue` asked for it, since only then it answers the audit, and whether the actor answered
         `blind`, before the output was shown.
@@ -185,6 +188,8 @@ class Hindsight:
             prediction_id=prediction_id,
             correction=correction,
             reward=reward,
+            reward_name=reward_name,
+            position=position,
             accepted=accepted,
             queue=queue,
             blind=blind,

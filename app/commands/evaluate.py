@@ -101,7 +101,7 @@ def _evaluate_off_policy(task: str, dataset: Path, version: str | None, against:
 def _print_off_policy(comparison: "OffPolicyComparison") -> None:
     task, version, against = comparison.task, comparison.version, comparison.against
     value = comparison.version_value
-    units = {"decision": "choices", "episode": "episodes"}[value.unit]
+    units = {"decision": "choices", "slate": "slates", "episode": "episodes"}[value.unit]
     print(f"{value.count} logged {units} earned {_format_interval(value.logged)} each, in rows of the split test")
     headings = (f"{task} {version}", f"{task} {against}", "difference")
     print(f"{'':<10}" + "".join(f"  {heading:>27}" for heading in headings))

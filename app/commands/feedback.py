@@ -20,6 +20,10 @@ def feedback(
     ] = None,
     correction: Annotated[str | None, typer.Option(help="The right output, as JSON.")] = None,
     reward: Annotated[float | None, typer.Option(help="How good the output was, from -1 to 1.")] = None,
+    reward_name: Annotated[
+        str | None, typer.Option(help="What the reward measures, such as `click`: one of the task's named rewards.")
+    ] = None,
+    position: Annotated[int | None, typer.Option(help="The position in a slate that the reward is of, from 1.")] = None,
     accepted: Annotated[bool, typer.Option("--accepted", help="The output was right.")] = False,
     retract: Annotated[
         str | None, typer.Option(metavar="ID", help="Take back the feedback with this id, as this command prints it.")
@@ -28,8 +32,10 @@ def feedback(
 ) -> None:
     """Correct, reward or accept a prediction, or take such feedback back."""
     label = _parse_object(correction) if correction is not None else None
-    if retract is not None and (label, reward, accepted) != (None, None, False):
-        raise typer.BadParameter("it excludes --correction, --reward and --accepted", param_hint="--retract")
+    if retract is not None and (label, reward, reward_name, position, accepted) != (*[None] * 4, False):
+        raise typer.BadParameter(
+            "it excludes --correction, --reward, --reward-name, --position and --accepted", param_hint="--retract"
+        )
     if retract is None and prediction_id is None:
         raise typer.BadParameter("the prediction's id is needed", param_hint="PREDICTION_ID")
     name = actor or getpass.getuser()
@@ -42,7 +48,13 @@ def feedback(
                 return await client.retract(retract, prediction_id=prediction_id, actor=name)
             assert prediction_id is not None
             return await client.feedback(
-                prediction_id, correction=label, reward=reward, accepted=accepted or None, actor=name
+                prediction_id,
+                correction=label,
+                reward=reward,
+                reward_name=reward_name,
+                position=position,
+                accepted=accepted or None,
+                actor=name,
             )
 
     from app.commands.client import check_same_log

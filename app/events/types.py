@@ -22,6 +22,8 @@ from app.events.cloudevents import MAX_ATTRIBUTE_LENGTH, TENSORS
 from app.events.prediction_reference import EventAttribute, PredictionReference
 
 _MAX_CODE_LENGTH = 100
+MAX_POSITIONS = 1000
+"""Of a slate; a task may allow fewer."""
 
 
 PredictionId = Annotated[
@@ -32,6 +34,7 @@ PredictionId = Annotated[
     ),
 ]
 RequestId = Annotated[str, Field(max_length=MAX_ATTRIBUTE_LENGTH, description="The request's `ce_id`.")]
+RewardName = Annotated[str, Field(min_length=1, max_length=100)]
 Role = Literal["champion", "canary", "shadow"]
 ReviewQueue = Literal["audit", "uncertain"]
 """The queues of the review: a random sample, and the predictions with the lowest confidence."""
@@ -142,6 +145,10 @@ class FeedbackGiven(PredictionReference):
     """The right output, in the same format as the prediction's."""
     reward: Annotated[float, Field(ge=-1, le=1)] | None = None
     """How good the prediction was, from -1 to 1."""
+    reward_name: RewardName | None = None
+    """What the reward measures, such as `click` or `purchase`, by the task's settings; null for the one reward."""
+    position: Annotated[int, Field(ge=1, le=MAX_POSITIONS)] | None = None
+    """The position in a slate that the reward is of, from 1; null for the whole output."""
     accepted: bool | None = None
     """Whether the prediction was right."""
     actor: Actor
@@ -155,6 +162,9 @@ class FeedbackGiven(PredictionReference):
     def _check_content(self) -> Self:
         if self.correction is None and self.reward is None and self.accepted is None:
             raise ValueError("at least one of correction, reward and accepted is needed")
+        for name in ("reward_name", "position"):
+            if getattr(self, name) is not None and self.reward is None:
+                raise ValueError(f"a {name} needs a reward")
         return self.check_reference()
 
 
@@ -210,7 +220,11 @@ class OutcomeRecorded(EventData):
     accepted: bool | None = None
     """Whether the prediction was accepted as right."""
     reward: Annotated[float, Field(ge=-1, le=1)] | None = None
-    """The prediction's reward."""
+    """The prediction's reward: the latest, or the weighted sum over names and positions, clipped to -1 to 1."""
+    rewards: dict[RewardName, float] | None = None
+    """The combined reward of each name, before its weight; null if no reward has a name."""
+    position_rewards: tuple[float, ...] | None = None
+    """The reward of each position of a slate up to the last that has one, else 0; null if no reward has a position."""
     reward_defaulted: bool = False
     """Whether the reward is the task's default, because none arrived within its window."""
     score: float | None = None

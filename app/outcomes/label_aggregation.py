@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
 
 from app.events import topics
@@ -15,6 +15,7 @@ from app.events.base import canonical_json
 from app.events.cloudevents import Record, format_rfc3339
 from app.events.types import FeedbackRetracted, OutcomeRecorded
 from app.outcomes.prediction_history import FeedbackEvent, PredictionHistory
+from app.outcomes.reward_aggregation import aggregate_rewards
 from app.settings import TaskSettings
 from models.base import Rejected, Task
 
@@ -30,9 +31,6 @@ def build_outcome(
     unless it is retracted; of an actor's events that count the latest by (time, id) counts. So a retraction of the
     latest lets the one before it count again. Feedback that the task rejects is ignored. `as_of` only decides whether
     the reward window has ended: the caller leaves out events that were not known by then.
-
-    Of several rewards, from any actors, the latest counts: a reward is a measurement that may be repeated, and a mean
-    would be a value that nobody gave.
     """
     served = history.served
     if served is None or served.prediction.role == "shadow":
@@ -51,6 +49,10 @@ def build_outcome(
         **vars(aggregated)
         | {
             "label": None if aggregated.label is None else json.loads(aggregated.label),
+            "rewards": None if aggregated.rewards is None else json.loads(aggregated.rewards),
+            "position_rewards": None
+            if aggregated.position_rewards is None
+            else tuple(json.loads(aggregated.position_rewards)),
             "audit_answered": aggregated.audit_answered if selection == "audit" else None,
         },
         request_source=served.request_source,
@@ -62,13 +64,15 @@ def build_outcome(
 
 @dataclass(frozen=True)
 class AggregatedFeedback:
-    """The aggregated feedback on an output: fields as in `OutcomeRecorded`, the label as canonical JSON."""
+    """The aggregated feedback on an output: fields as in `OutcomeRecorded`, of which objects and lists are JSON."""
 
     label: str | None
     actors: tuple[str, ...]
     contradicted: bool
     accepted: bool | None
     reward: float | None
+    rewards: str | None
+    position_rewards: str | None
     reward_defaulted: bool
     score: float | None
     feedback: int
@@ -85,7 +89,7 @@ def aggregate_feedback(
 ) -> AggregatedFeedback:
     """Return the aggregated feedback, none of it retracted, on an output that was predicted at time `predicted`."""
     valid_feedback = _valid_feedback(task, feedback)
-    reward, defaulted = _choose_reward(task_settings, predicted, [event for event, _ in valid_feedback], as_of)
+    rewards = aggregate_rewards(task_settings, predicted, [event for event, _ in valid_feedback], as_of)
     opinions = _actor_opinions(task, output, valid_feedback)
     # Opinions are ordered by time.
     labelled = [opinion for opinion in opinions if opinion.label is not None]
@@ -97,8 +101,10 @@ def aggregate_feedback(
         actors=tuple(sorted(opinion.actor for opinion in supporters)),
         contradicted=any(opinion.label != label for opinion in labelled),
         accepted=next((accepted for accepted in reversed(acceptances) if accepted is not None), None),
-        reward=reward,
-        reward_defaulted=defaulted,
+        reward=rewards.reward,
+        rewards=canonical_json(rewards.by_name) if rewards.by_name else None,
+        position_rewards=json.dumps(rewards.by_position) if rewards.by_position else None,
+        reward_defaulted=rewards.is_default,
         score=None if label is None else task.score(output, json.loads(label)),
         feedback=len(valid_feedback),
         audit_answered=any(event.feedback.queue == "audit" for event, _ in valid_feedback),
@@ -132,7 +138,7 @@ def build_outcome_record(outcome: OutcomeRecorded, as_of: datetime) -> Record:
     )
 
 
-_ADDED_LATER: Mapping[str, Any] = {"retracted": 0, "audit_answered": None}
+_ADDED_LATER: Mapping[str, Any] = {"retracted": 0, "audit_answered": None, "rewards": None, "position_rewards": None}
 """Fields that older releases lack, with the value that means the same as their absence."""
 
 
@@ -209,21 +215,6 @@ def _choose_label(task_settings: TaskSettings, opinions: Sequence[_ActorOpinion]
     votes = Counter(opinion.label for opinion in opinions)
     min_votes = max(votes.values(), default=0) if task_settings.label_rule == "majority" else 0
     return next((opinion.label for opinion in reversed(opinions) if votes[opinion.label] >= min_votes), None)
-
-
-def _choose_reward(
-    task_settings: TaskSettings, predicted: datetime, feedback: Sequence[FeedbackEvent], as_of: datetime
-) -> tuple[float | None, bool]:
-    """Return the reward, and whether it is the default for a missing one."""
-    seconds = task_settings.reward_window_seconds
-    end = None if seconds is None else predicted + timedelta(seconds=seconds)
-    rewards = [event.feedback.reward for event in feedback if end is None or event.time <= end]
-    present_rewards = [reward for reward in rewards if reward is not None]
-    if present_rewards:
-        return present_rewards[-1], False
-    if end is None or as_of <= end:
-        return None, False
-    return task_settings.reward_default, True
 
 
 def _selection(

@@ -43,6 +43,8 @@ SCHEMA = pa.schema(
         ("contradicted", pa.bool_()),
         ("accepted", pa.bool_()),
         ("reward", pa.float64()),
+        ("rewards", pa.string()),
+        ("position_rewards", pa.string()),
         ("reward_defaulted", pa.bool_()),
         ("score", pa.float64()),
         ("selection", pa.string()),
@@ -50,11 +52,12 @@ SCHEMA = pa.schema(
         ("audit_answered", pa.bool_()),
     ]
 )
-"""A row for each served prediction, in the order of `time` and `prediction_id`. `output` and `label` are JSON;
-`features` are tensors as `models.tensors.decode(features, tensors)` reads them."""
+"""A row for each served prediction, in the order of `time` and `prediction_id`. `output`, `label`,
+`rewards` and `position_rewards` are JSON; `features` are tensors as `models.tensors.decode(features, tensors)` reads
+them."""
 
 
-_ADDED_LATER = frozenset({"audit_answered"})
+_ADDED_LATER = frozenset({"audit_answered", "rewards", "position_rewards"})
 """Columns that older releases lack. They are a part of the content hash only if they have a value."""
 _DICTIONARY_COLUMNS = ["request_source", "tensors", "split", "version", "role", "selection", "actors.list.element"]
 """Columns with few different values; for the others Parquet would try a dictionary in vain."""

@@ -48,6 +48,8 @@ LABELS_SCHEMA = pa.schema(
         ("contradicted", pa.bool_()),
         ("accepted", pa.bool_()),
         ("reward", pa.float64()),
+        ("rewards", pa.string()),
+        ("position_rewards", pa.string()),
         ("reward_defaulted", pa.bool_()),
         ("score", pa.float64()),
         ("audit_answered", pa.bool_()),

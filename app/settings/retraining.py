@@ -30,7 +30,10 @@ class RetrainingSettings(RenamedSettings):
     from_scratch: bool = False
     """Whether a training starts from nothing instead of the champion. Not every task supports this."""
     dataset_days: Annotated[float, Field(gt=0)] | None = None
-    """A dataset has the requests of this many days before the run; None is all requests."""
+    """A dataset has the requests of this many days; None is all requests."""
+    reward_wait_minutes: Annotated[float, Field(ge=0)] = 0.0
+    """A dataset leaves out the requests of this many minutes before the run, whose rewards may be yet to come.
+    A purchase needs its attribution window here, lest clicks alone are learned from. 0 uses corrections at once."""
     slice_columns: tuple[str, ...] = ("request_source",)
     """Columns of a dataset. Each of their values is a slice, and a candidate that is worse on one does not pass."""
     timeout_minutes: Annotated[float, Field(gt=0)] = 180.0

@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field
 
 from app.settings.former_names import RenamedSettings
 from app.settings.retraining import RetrainingSettings
+from app.settings.rewards import RewardSettings
 
 
 class TaskSettings(RenamedSettings):
@@ -24,6 +25,9 @@ class TaskSettings(RenamedSettings):
     """A reward counts if it is given within this time of the prediction; None is without a limit."""
     reward_default: Annotated[float, Field(ge=-1, le=1)] = 0.0
     """The reward of a prediction that got none within this time."""
+    rewards: dict[Annotated[str, Field(min_length=1, max_length=100)], RewardSettings] = Field({})
+    """The named rewards of a prediction, such as `click` and `purchase`: its reward is their weighted sum. A reward
+    without a name is one more term, of weight 1. A name that is not declared here is recorded, but does not count."""
     frames: Literal["all", "latest"] = "all"
     """Which of the waiting frames of one stream (`ce_stream`) are predicted: all, or the latest."""
     retraining: RetrainingSettings = RetrainingSettings()

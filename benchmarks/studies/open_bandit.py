@@ -50,11 +50,28 @@ def value_open_bandit(archive: Path, campaign: open_bandit.Campaign, seed: int) 
     weights = probabilities / np.array([impression.propensity for impression in impressions])
     doubly_robust = off_policy.doubly_robust(rewards, weights, predicted, values)
     estimates.append(("learned from random", "SNIPS", off_policy.snips(rewards, weights)))
+    estimates += _estimate_positions(impressions, rewards, weights)
     estimates.append(("learned from random", "doubly robust", doubly_robust))
     estimates.append(("learned minus random", "doubly robust", doubly_robust.minus(off_policy.on_policy(rewards))))
     return [
         PolicyValue(campaign, policy, estimator, *(1000 * value for value in (estimate.value, *estimate.interval())))
         for policy, estimator, estimate in estimates
+    ]
+
+
+def _estimate_positions(
+    impressions: Sequence[open_bandit.Impression], clicks: Floats, weights: Floats
+) -> list[tuple[str, str, off_policy.Estimate]]:
+    """Return the estimate of each of the three positions.
+
+    A click depends on the item and its position, not on the other items (the item-position model, Li et al., KDD 2018):
+    the sum of the three is the value of the slate. The log does not say which impressions were one slate.
+    """
+    positions = np.array([impression.request["context"]["position"] for impression in impressions])
+    rows = {position: positions == position for position in ("1", "2", "3")}
+    return [
+        (f"learned from random, position {position}", "SNIPS", off_policy.snips(clicks[chosen], weights[chosen]))
+        for position, chosen in rows.items()
     ]
 
 

@@ -3,6 +3,11 @@
 All versions are valued by one reward model, fitted anew to this log by cross-fitting: each half of the decisions is
 valued by a model of the other half (Chernozhukov et al., The Econometrics Journal, 2018). So the doubly robust
 estimates stay unbiased, and the versions' differences are paired: chance affects all versions alike.
+
+Slates are valued by the slate, in the sum of their positions' rewards. The reward of a position is weighted by the
+product of the ratios of the positions up to it, no further: it may depend on what is before it, not on what comes after
+(the cascade; reward interaction IPS, McInerney et al., KDD 2020; with a reward model, Kiyohara et al., WSDM 2022).
+These are the per-decision weights of `models.episodic_off_policy`, with a position for a step.
 """
 
 from collections.abc import Sequence
@@ -24,6 +29,7 @@ from models.decision.training.network import Network, initial, scores
 from models.decision.training.policy_gradient import fit_rewards
 from models.decision.training.policy_iteration import MIN_DECISIONS, initial_logit, reward_range, scaled
 from models.decision.training.returns import flat, standardised
+from models.episodic_off_policy import Episodes, ReturnModel
 from models.off_policy import Estimate, Floats, Places
 from models.policy_value import PolicyValue, cluster_numbers, policy_value
 
@@ -40,9 +46,10 @@ def evaluate_versions(
     if any(decision.step is not None for decision in logged):
         return value_episodes(task, networks, logged, seed, on_step)
     rewarded = _rewarded(logged)
-    log, clusters = grouped(rewarded), cluster_numbers([decision.entity for decision in rewarded])
+    log, slates = grouped(rewarded), _slates(rewarded)
+    clusters = cluster_numbers([decision.entity for decision in rewarded if decision.position == 1])
     low, high = reward_range(log, None)
-    shares = _cross_fitted(scaled(log, low, high), networks[0], clusters, seed, on_step)
+    shares = _cross_fitted(scaled(log, low, high), networks[0], clusters[slates.number], seed, on_step)
     predicted = [low + (high - low) * share for share in shares]
     rewards, propensities = (flat(log, [getattr(group, name) for group in log]) for name in ("reward", "propensity"))
     predicted_chosen = of_chosen(log, predicted)
@@ -51,10 +58,30 @@ def evaluate_versions(
         policies = served_policies(task, network, log)
         weights = of_chosen(log, policies) / propensities
         expected = [(policy * of_group).sum(1) for policy, of_group in zip(policies, predicted, strict=True)]
-        estimates = _estimates(rewards, weights, predicted_chosen, flat(log, expected))
-        logged_value = off_policy.on_policy(rewards)
-        version_values.append(policy_value(logged_value, estimates, weights, rewards, clusters))
+        model = ReturnModel(weights, predicted_chosen, flat(log, expected))
+        version_values.append(value_slates(slates, rewards, model, clusters))
     return version_values
+
+
+def value_slates(slates: Episodes, rewards: Floats, model: ReturnModel, clusters: Places) -> PolicyValue:
+    """Value a version by the slate: by rewards (N,) and a model of N positions, and clusters of slates (S,)."""
+    if len(slates.lengths) == len(rewards):
+        estimates = _estimates(rewards, model.weights, model.predicted, model.values)
+        return policy_value(off_policy.on_policy(rewards), estimates, model.weights, rewards, clusters)
+    estimates = {
+        "ips": slates.per_decision(rewards, model.weights, 1.0),
+        "snips": slates.weighted_per_decision(rewards, model.weights, 1.0),
+        "dr": slates.doubly_robust(rewards, model, 1.0),
+    }
+    sums = np.bincount(slates.number, rewards).astype(np.float64)
+    whole = slates.products(model.weights)[slates.last]
+    return policy_value(off_policy.on_policy(sums), estimates, whole, sums, clusters, "slate")
+
+
+def _slates(rewarded: Sequence[LoggedDecision]) -> Episodes:
+    """Return which decisions are positions of one slate; a decision by itself is a slate of one."""
+    starts = [place for place, decision in enumerate(rewarded) if decision.position == 1]
+    return Episodes.of(np.diff([*starts, len(rewarded)]).tolist())
 
 
 def _rewarded(logged: Sequence[LoggedDecision]) -> list[LoggedDecision]:

@@ -14,8 +14,10 @@ PADDED_COUNTS = (4, 8, 16, 32, 64, 128, 256, 512, MAX_ACTIONS)
 """What the number of actions is padded to: finer steps waste less computing, coarser ones make fuller batches."""
 MAX_ID_BYTES = 200
 MAX_STEP = 2**31 - 1
+MAX_POSITIONS = 10
 _EXAMPLE = '{"context": {...}, "actions": [{"id": "...", ...}, ...]}'
 _IN_EPISODE = '"episode_id": "...", "step": 0'
+_FIELDS = {"context", "actions", "episode_id", "step", "allowed", "forbidden", "positions"}
 
 
 class Step(NamedTuple):
@@ -25,8 +27,22 @@ class Step(NamedTuple):
     number: int
 
 
-def read_request(payload: bytes) -> tuple[dict[str, Any], list[Any], Step | None]:
-    """Return a request's context, actions and step, not yet checked against a schema. Raises `Rejected`."""
+class Request(NamedTuple):
+    """A request that is not yet checked against a schema: context and actions as they are in its JSON.
+
+    `allowed` and `forbidden` are ids of actions, `positions` is the size of a slate; None where the request lacks it.
+    """
+
+    context: dict[str, Any]
+    actions: list[Any]
+    step: Step | None = None
+    allowed: frozenset[str] | None = None
+    forbidden: frozenset[str] | None = None
+    positions: int | None = None
+
+
+def read_request(payload: bytes) -> Request:
+    """Return a request. Raises `Rejected`."""
     try:
         text = payload.decode(json.detect_encoding(payload))
         request = json.loads(text, parse_constant=_not_finite, object_pairs_hook=_unique)
@@ -40,7 +56,7 @@ def read_request(payload: bytes) -> tuple[dict[str, Any], list[Any], Step | None
         ) from error
     if not isinstance(request, dict):
         raise Rejected("not_an_object", f"the JSON is of {type(request).__name__}; a request is {_EXAMPLE}")
-    if unknown := sorted(request.keys() - {"context", "actions", "episode_id", "step"}):
+    if unknown := sorted(request.keys() - _FIELDS):
         raise Rejected("unknown_field", f"unknown fields: {ascii(unknown)[:200]}; a request is {_EXAMPLE}")
     context, actions = request.get("context"), request.get("actions")
     if not isinstance(context, dict):
@@ -51,7 +67,28 @@ def read_request(payload: bytes) -> tuple[dict[str, Any], list[Any], Step | None
         raise Rejected("no_actions", f"there are no actions to choose from; 1 to {MAX_ACTIONS:,} are taken")
     if len(actions) > MAX_ACTIONS:
         raise Rejected("too_many_actions", f"{len(actions):,} actions; 1 to {MAX_ACTIONS:,} are taken")
-    return context, actions, _step(request)
+    masks = _ids(request, "allowed"), _ids(request, "forbidden")
+    return Request(context, actions, _step(request), *masks, _positions(request))
+
+
+def _positions(request: dict[str, Any]) -> int | None:
+    if "positions" not in request:
+        return None
+    if "episode_id" in request:
+        raise Rejected("slate_in_episode", "a step of an episode is one action: leave out `positions` or `episode_id`")
+    positions = request["positions"]
+    if isinstance(positions, bool) or not isinstance(positions, int) or not 1 <= positions <= MAX_POSITIONS:
+        raise Rejected("bad_positions", f"`positions` must be a whole number from 1 to {MAX_POSITIONS}")
+    return positions
+
+
+def _ids(request: dict[str, Any], field: str) -> frozenset[str] | None:
+    """Return the ids of actions in a field of a mask; None if the request lacks it."""
+    if field not in request:
+        return None
+    if not isinstance(request[field], list):
+        raise Rejected("bad_mask", f"`{field}` must be a list of actions' ids")
+    return frozenset(_id(given, f"each id in `{field}`", "bad_mask").decode() for given in request[field])
 
 
 def _step(request: dict[str, Any]) -> Step | None:
@@ -67,11 +104,12 @@ def _step(request: dict[str, Any]) -> Step | None:
     return Step(_id(request["episode_id"], "`episode_id`", "bad_episode_id").decode(), number)
 
 
-def encode(schema: Schema, context: dict[str, Any], actions: list[Any], step: Step | None = None) -> Features:
+def encode(schema: Schema, request: Request) -> Features:
     """Return the tensors of a request: see `Decision`. Raises `Rejected`.
 
     If no action has any feature of the schema, as in a log of ids, all are zeros, and alike to the model.
     """
+    context, actions, step, *_ = request
     numbers = np.zeros(1 + schema.context.columns, np.float32)
     numbers[0] = 1.0
     schema.context.encode(context, "the context", numbers[1:])

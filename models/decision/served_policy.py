@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.decision.exploration import PARTS
+from models.decision.guardrails import capped_parts
 from models.decision.task import Decision
 from models.decision.training.log_reader import Log
 from models.decision.training.network import Network, scores
@@ -13,13 +14,16 @@ from models.decision.training.returns import flat, standardised
 
 
 def served_policies(task: Decision, network: Network, log: Log) -> list[NDArray[np.float64]]:
-    """Return the probability with which each action would be served, (N, n) for each group; 0 of padding."""
+    """Return the probability with which each action would be served, (N, n) for each group; 0 of padding.
+
+    Masks and guardrails are those of the log: what was forbidden then is forbidden to each version.
+    """
     policies = []
     for group in standardised(log, network.scale):
         logits = np.asarray(scores(network.policy, group.context, group.actions))
         values = np.zeros(logits.shape)
         for row, (count, of_decision) in enumerate(zip(group.count, logits, strict=True)):
-            values[row, :count] = task.exploration.parts(of_decision[:count]) / PARTS
+            values[row, :count] = capped_parts(task.exploration, of_decision[:count], group.caps[row, :count]) / PARTS
         policies.append(values)
     return policies
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,9 +10,13 @@ from numpy.typing import NDArray
 
 from models.base import Asked, Decoded, EvaluatedSample, Features, Rejected, Sample, Shapes, Task
 from models.decision.data import simulator
-from models.decision.exploration import PARTS, Exploration, Kind, draw
+from models.decision.exploration import PARTS, Exploration, Kind
+from models.decision.guardrails import caps_of, read_caps
 from models.decision.request import PADDED_COUNTS, action_id, encode, ids_of, read_request, unknown_features
 from models.decision.schema import SHIPPED, Schema
+from models.decision.slates import check_positions, draw_slate, positions_of
+
+_OUTPUT = ("action", "probabilities", "slate", "propensities")
 
 
 class Decision(Task):
@@ -28,13 +33,22 @@ class Decision(Task):
     episode are published with one key, the episode's or that of whom it is about: so they keep their order, and are
     in one split of a dataset. Its tensors are `episode` uint8 (bytes,), the id in UTF-8, and `step` int32 (1,).
 
+    A request may say which actions may be chosen: by `"allowed": [ids]`, `"forbidden": [ids]`, or both. The others have
+    the probability 0, and propensities are exact over the rest. Where that, or `max_shares`, caps an action's
+    probability, the request's tensors have `caps` float32 (n,).
+
+    A request with `"positions": k` asks for a slate of k distinct actions (`models.decision.slates`). Its output has
+    `slate`, their ids, and `propensities`, of each position given those before; `action` and `probabilities` are of the
+    first position. The prediction's propensity is their product, its confidence the mean. Its tensors have `positions`
+    int32 (1,). Feedback names a reward's `position`, from 1.
+
     The model takes `context` (batch, c) and `actions` (batch, n, a), and gives float32 (batch, n) each: `logits`, and
     `rewards`, the expected reward (in episodes, return) as a share of the range that the model was trained on. Both are
     of each action by itself, so that padding changes nothing and needs no mask.
 
     Options: `exploration`, `temperature`, `epsilon` and `floor` as of `Exploration`; `schema`, a file instead of the
-    one that ships (`Schema`); `gamma`, what a reward is worth a step earlier in its episode. A schema has models of its
-    own.
+    one that ships (`Schema`); `gamma`, what a reward is worth a step earlier in its episode; `max_shares`, the largest
+    probability that a decision may give to an action, by its id. A schema has models of its own.
     """
 
     name: ClassVar[str] = "decision"
@@ -50,9 +64,13 @@ class Decision(Task):
         floor: float = 0.002,
         schema: str | None = None,
         gamma: float = 0.99,
+        max_shares: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         if not 0 <= gamma <= 1:
             raise ValueError(f"gamma is {gamma}; a number from 0 to 1 is needed")
+        if wrong := {action: share for action, share in max_shares.items() if not 0 <= share <= 1}:
+            raise ValueError(f"max_shares has {wrong}; shares from 0 to 1 are needed")
+        self.max_shares = max_shares
         self.gamma = gamma
         self.exploration = Exploration(exploration, temperature, epsilon, floor)
         self.schema = Schema.load(SHIPPED if schema is None else Path(schema))
@@ -60,7 +78,11 @@ class Decision(Task):
 
     def preprocess(self, payload: bytes) -> Features:
         """Return the numbers of context and actions, and the actions' ids. Raises `Rejected`."""
-        return encode(self.schema, *read_request(payload))
+        request = read_request(payload)
+        features = encode(self.schema, request)
+        caps = read_caps(request, ids_of(features), self.max_shares)
+        features |= check_positions(request.positions, caps)
+        return features | ({"caps": caps} if (caps < 1).any() else {})
 
     def inputs(self, features: Features) -> Features:
         """Return context and actions; ids and step are for `decode` alone."""
@@ -102,20 +124,25 @@ class Decision(Task):
         logits = logits[: len(ids)]
         if not (np.isfinite(logits).all() and np.isfinite(rewards[: len(ids)]).all()):
             raise ValueError("the model's scores are not finite")
-        parts = self.exploration.parts(logits)
-        place = draw(parts, asked.rng())
-        probabilities = (parts / PARTS).tolist()
-        output = {"action": ids[place], "probabilities": dict(zip(ids, probabilities, strict=True))}
-        return Decoded(output, min(1.0, max(0.0, float(rewards[place]))), probabilities[place])
+        positions = positions_of(asked.features)
+        slate = draw_slate(self.exploration, logits, caps_of(asked.features), positions or 1, asked.rng())
+        probabilities = dict(zip(ids, (slate.first / PARTS).tolist(), strict=True))
+        output: dict[str, Any] = {"action": ids[slate.places[0]], "probabilities": probabilities}
+        if positions is not None:
+            output |= {"slate": [ids[place] for place in slate.places], "propensities": list(slate.propensities)}
+        expected = float(rewards[list(slate.places)].mean())
+        return Decoded(output, min(1.0, max(0.0, expected)), slate.propensity)
 
     def at_minimum_propensity(self, decoded: Decoded) -> bool:
         """Return whether the action was drawn with the minimum probability that exploration gives to any action."""
         probabilities: dict[str, float] = decoded.output["probabilities"]
-        return decoded.propensity <= self.exploration.least(len(probabilities)) / PARTS < max(probabilities.values())
+        allowed = sum(probability > 0 for probability in probabilities.values())
+        propensity = decoded.output.get("propensities", [decoded.propensity])[0]
+        return bool(propensity <= self.exploration.least(allowed) / PARTS < max(probabilities.values()))
 
     def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
-        """Return `{"action": id}`, the right action; `probabilities` are ignored. Raises `Rejected`."""
-        unknown = sorted(str(key) for key in correction if key not in ("action", "probabilities"))
+        """Return `{"action": id}`, the right action; other fields of an output are ignored. Raises `Rejected`."""
+        unknown = sorted(str(key) for key in correction if key not in _OUTPUT)
         if unknown:
             raise Rejected("unknown_field", f"unknown fields: {', '.join(unknown)}; a correction is {{'action': 'id'}}")
         if "action" not in correction:

@@ -57,7 +57,12 @@ def _request_events(request: str, kind: int) -> list[Event]:
     contradiction = make_feedback(2, "bob", request, **make_correction(3))
     accepted = make_feedback(1, "ada", request, accepted=True)
     changed = make_feedback(3, "ada", request, **make_correction(3))
-    rewards = [make_feedback(0.05, "shop", request, reward=0.5), make_feedback(9, "shop", request, reward=1.0)]
+    rewards = [
+        make_feedback(0.05, "shop", request, reward=0.5),
+        make_feedback(0.05, "shop", request, reward=0.25, position=2),
+        make_feedback(0.05, "shop", request, reward=1.0, reward_name="click"),
+        make_feedback(9, "shop", request, reward=1.0),
+    ]
     kinds: list[list[Event]] = [
         [],
         [correction],

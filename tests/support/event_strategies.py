@@ -74,7 +74,8 @@ def _model_strategy(kind: type[Model], **known: st.SearchStrategy[Any]) -> st.Se
 def _feedback_strategy(kind: type[PredictionReference]) -> st.SearchStrategy[PredictionReference]:
     def feedback_of(address: dict[str, Any]) -> st.SearchStrategy[PredictionReference]:
         address_fields = {name: st.just(address.get(name)) for name in names}
-        content = {"accepted": st.booleans()} if kind is FeedbackGiven else {}  # feedback must say something
+        # Feedback must say something, and a name needs its reward.
+        content = {"reward": st.floats(-1, 1)} if kind is FeedbackGiven else {}
         return _model_strategy(kind, **address_fields, **content)
 
     names = ("prediction_id", "task", "request_id", "request_source")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from app.events.types import OutcomeRecorded
 from app.outcomes.label_aggregation import build_outcome
 from app.outcomes.prediction_history import FeedbackEvent, PredictionHistory
-from app.settings import TaskSettings
+from app.settings import RewardSettings, TaskSettings
 from tests.support.sum_task import (
     SumTask,
     make_served_prediction,
@@ -24,6 +24,15 @@ RULES = st.builds(
     full_feedback=st.booleans(),
     label_rule=st.sampled_from(["majority", "latest"]),
     reward_window_seconds=st.sampled_from([None, 300.0, 1200.0]),
+    rewards=st.dictionaries(
+        st.sampled_from(["click", "purchase"]),
+        st.builds(
+            RewardSettings,
+            weight=st.sampled_from([-0.5, 0.0, 0.1, 2.0]),
+            window_seconds=st.sampled_from([None, 240.0, 900.0]),
+            combine=st.sampled_from(["latest", "sum", "max", "first"]),
+        ),
+    ),
 )
 
 

@@ -64,7 +64,12 @@ def describe_feedback(feedback: Mapping[str, Any]) -> str:
     if feedback.get("correction") is not None:
         texts.append(f"corrected to {summarize_output(feedback['correction'])}")
     if feedback.get("reward") is not None:
-        texts.append(f"rewarded with {feedback['reward']:g}")
+        name, position = feedback.get("reward_name"), feedback.get("position")
+        texts.append(
+            f"rewarded with {feedback['reward']:g}"
+            + (f" for {name}" if name else "")
+            + (f" in position {position}" if position else "")
+        )
     if feedback.get("accepted") is not None:
         texts.append("right" if feedback["accepted"] else "wrong")
     return ", ".join(texts)

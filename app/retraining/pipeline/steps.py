@@ -79,9 +79,10 @@ class RunContext:
         path = self.directory / "dataset"
         if not path.exists():
             days = self.retraining_settings.dataset_days
-            since = None if days is None else self.run.time - timedelta(days=days)
+            until = self.run.time - timedelta(minutes=self.retraining_settings.reward_wait_minutes)
+            since = None if days is None else until - timedelta(days=days)
             task_settings = self.settings.for_task(self.task.name)
-            query = ReplayQuery(self.task, task_settings, self.run.time, since, self.run.time)
+            query = ReplayQuery(self.task, task_settings, self.run.time, since, until)
             replay(self.settings, query, path, self.on_step, self.run.id)
         return path
 

@@ -76,11 +76,10 @@ def log_probabilities(parameters: Parameters, batch: Batch) -> jax.Array:
 
 def _batch(group: DecisionBatch) -> Batch:
     """Return decisions as a batch with `weight` 1 each; 0 marks what fills up the last batch."""
-    places = np.arange(group.actions.shape[1])
     return {
         "context": group.context,
         "actions": group.actions,
-        "offered": places < group.count[:, None],
+        "offered": group.caps > 0,
         "chosen": group.chosen,
         "propensity": group.propensity,
         "reward": np.nan_to_num(group.reward),

@@ -118,6 +118,8 @@ async def test_feedback_by_the_applications_request_id_has_the_key_of_the_predic
         (CORRECTION | {"correction": {"text": "1€"}}, "no symbol for '€'"),
         (CORRECTION | {"correction": {"text": "\ud800"}}, "'\\ud800'"),
         (CORRECTION | {"note": "hello"}, "note: Extra inputs are not permitted"),
+        (CORRECTION | {"reward_name": "click"}, "a reward_name needs a reward"),
+        (CORRECTION | {"reward": 1, "reward_name": "click"}, "'click' is not a reward of ocr, which declares none"),
     ],
 )
 async def test_invalid_feedback_is_refused_with_its_reason(http: httpx.AsyncClient, body: Any, reason: str) -> None:

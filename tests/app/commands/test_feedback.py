@@ -56,7 +56,11 @@ def test_a_correction_is_a_json_object(correction: str, reason: str) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
-    [([], "the prediction's id is needed"), (["--retract", "7", "--accepted"], "excludes --correction, --reward")],
+    [
+        ([], "the prediction's id is needed"),
+        (["--retract", "7", "--accepted"], "excludes --correction, --reward"),
+        (["--retract", "7", "--reward-name", "click"], "--reward-name, --position and --accepted"),
+    ],
 )
 def test_a_prediction_is_needed_for_feedback_and_no_content_for_a_retraction(arguments: list[str], reason: str) -> None:
     result = CliRunner().invoke(cli, ["feedback", *arguments], env={"COLUMNS": "200"})

@@ -41,7 +41,7 @@ def test_the_steps_of_an_episode_have_one_entity() -> None:
     assert [request["context"] for request in requests] == [{"room": "x"}, {"room": "y"}]
     assert [example.entity for example in examples] == ["walk", "walk"]
     for example in examples:
-        *_, step = read_request(example.payload)
+        step = read_request(example.payload).step
         assert step is not None
 
 

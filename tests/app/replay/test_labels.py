@@ -1,11 +1,12 @@
+import json
 import random
 
 import pytest
 
 from app.events.cloudevents import Record
 from app.events.types import FeedbackRetracted
-from app.settings import TaskSettings
-from tests.app.replay.logs import ONE, TWO, BuildDataset, history
+from app.settings import RewardSettings, TaskSettings
+from tests.app.replay.logs import ONE, THREE, TWO, BuildDataset, history
 from tests.support.request_history import SOURCE, RequestHistory, append_to_log, ce_time, to_datetime
 
 
@@ -17,6 +18,40 @@ def test_a_missing_reward_is_the_default_once_its_window_has_ended(build: BuildD
     late, _ = build(log, rules=rules, as_of=to_datetime(20))
     assert late["reward"].to_list() == [-0.5, 1.0]
     assert late["reward_defaulted"].to_list() == [True, False]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_named_rewards_are_those_of_the_recorder_in_any_order_and_any_repetition(
+    build: BuildDataset, seed: int
+) -> None:
+    rules = TaskSettings(
+        reward_window_seconds=60,
+        rewards={
+            "click": RewardSettings(weight=0.1, window_seconds=5, combine="max"),
+            "purchase": RewardSettings(weight=0.6, window_seconds=30, combine="sum"),
+        },
+    )
+    feedback = [
+        ONE.feedback_record(1, 4, reward=1.0, reward_name="click"),
+        ONE.feedback_record(2, 3, reward=0.2, reward_name="click"),
+        ONE.feedback_record(3, 6, reward=0.9, reward_name="click"),
+        ONE.feedback_record(4, 20, reward=0.5, reward_name="purchase"),
+        ONE.feedback_record(5, 30, "bob", reward=0.5, reward_name="purchase"),
+        ONE.feedback_record(6, 7, reward=1.0, reward_name="share"),
+        TWO.feedback_record(1, 4, reward=0.25),
+        THREE.feedback_record(1, 4, reward=0.5, position=2),
+        THREE.feedback_record(2, 4, reward=1.0, reward_name="click", position=1),
+    ]
+    log = [*history(ONE, TWO, THREE), *((50.0, record) for record in (*feedback, retraction_record(ONE, 5, "bob")))]
+    rows, manifest = build(append_to_log(log), rules=rules)
+    assert rows["reward"].to_list() == pytest.approx([0.1 + 0.6 * 0.5, 0.25, 0.1 + 0.5])
+    assert json.loads(rows["rewards"][0]) == {"click": 1.0, "purchase": 0.5, "share": 1.0}
+    assert rows["rewards"].to_list()[1:] == [None, '{"click":1.0}']
+    assert rows["position_rewards"].to_list() == [None, None, "[0.1, 0.5]"]
+    records = [record for _, record in log]
+    deliveries = random.Random(seed).sample(records * 2, 2 * len(records))
+    again = build(append_to_log((float(place), record) for place, record in enumerate(deliveries)), rules=rules)
+    assert again[1]["content_hash"] == manifest["content_hash"]
 
 
 def retraction_record(request: RequestHistory, number: int, actor: str = "ada", source: str | None = None) -> Record:

@@ -47,6 +47,8 @@ def test_a_row_has_the_request_its_features_the_prediction_and_its_feedback(buil
         "contradicted": False,
         "accepted": None,
         "reward": 0.5,
+        "rewards": None,
+        "position_rewards": None,
         "reward_defaulted": False,
         "score": 0.0,
         "selection": None,

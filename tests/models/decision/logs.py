@@ -50,6 +50,38 @@ def rows(task: Decision, count: int, seed: int, told: str = "reward") -> list[di
     return made
 
 
+def masked(task: Decision, count: int, seed: int) -> list[dict[str, Any]]:
+    """Decisions with a noisy reward, half of them in requests that forbid what is right."""
+    rng, made = np.random.default_rng(seed), []
+    for number in range(count):
+        kind = "xy"[int(rng.integers(2))]
+        forbidden = [RIGHT[kind]] if rng.random() < 0.5 else []
+        policy = LOGGING * [name not in forbidden for name in "abc"]
+        policy /= policy.sum()
+        place = int(rng.choice(3, p=policy))
+        row = _row(task, number, payload(kind, forbidden=forbidden), place)
+        reward = float(rng.random() < (0.8 if "abc"[place] == RIGHT[kind] else 0.2))
+        made.append({**row, "propensity": float(policy[place]), "reward": reward})
+    return made
+
+
+def slates(task: Decision, count: int, seed: int) -> list[dict[str, Any]]:
+    """Slates of two of the three actions. The second earns half as much, and a quarter after what is right."""
+    rng, made = np.random.default_rng(seed), []
+    for number in range(count):
+        kind = "xy"[int(rng.integers(2))]
+        first, second = rng.choice(3, 2, replace=False, p=LOGGING).tolist()
+        propensities = [float(LOGGING[first]), float(LOGGING[second] / (1 - LOGGING[first]))]
+        right = ["abc"[place] == RIGHT[kind] for place in (first, second)]
+        chances = [0.8 if right[0] else 0.2, (0.8 if right[1] else 0.2) * (0.25 if right[0] else 0.5)]
+        rewards = (rng.random(2) < chances).astype(float).tolist()
+        row = _row(task, number, payload(kind, positions=2), first)
+        output = {"action": "abc"[first], "slate": ["abc"[first], "abc"[second]], "propensities": propensities}
+        row |= {"output": json.dumps(output), "propensity": propensities[0] * propensities[1]}
+        made.append({**row, "reward": min(1.0, sum(rewards)), "position_rewards": json.dumps(rewards)})
+    return made
+
+
 def episodes(task: Decision, count: int, seed: int, in_steps: bool = True) -> list[dict[str, Any]]:
     """Decisions of episodes, each in one split, or the very same decisions as if there were none."""
     rng, made = np.random.default_rng(seed), []

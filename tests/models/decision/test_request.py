@@ -14,6 +14,7 @@ from models.decision.request import (
     MAX_ACTIONS,
     MAX_ID_BYTES,
     MAX_STEP,
+    Request,
     Step,
     encode,
     ids_of,
@@ -36,7 +37,7 @@ REQUEST: dict[str, Any] = {
 
 
 def features(request: object) -> dict[str, Any]:
-    return encode(SCHEMA, *read_request(json.dumps(request).encode()))
+    return encode(SCHEMA, read_request(json.dumps(request).encode()))
 
 
 def test_a_request_becomes_numbers_in_the_order_of_the_schema() -> None:
@@ -132,7 +133,7 @@ def test_actions_that_are_ids_alone_are_alike_and_their_features_are_counted_as_
 
 def test_the_id_of_actions_may_be_a_category() -> None:
     schema = Schema.of({"context": {}, "actions": {"id": ["x", "y"]}})
-    made = encode(schema, {}, [{"id": "y"}, {"id": "z"}, {"id": "x"}])
+    made = encode(schema, Request({}, [{"id": "y"}, {"id": "z"}, {"id": "x"}]))
     assert made["actions"].tolist() == [[0, 1], [0, 0], [1, 0]]
     assert unknown_features(schema, made) == {"actions.id": 1}
 
@@ -150,6 +151,13 @@ def test_a_request_may_be_in_other_encodings_of_unicode(encoding: str) -> None:
         ({**REQUEST, "user": 1}, "unknown_field", "user"),
         ({**REQUEST, "episode_id": "walk"}, "missing_step", "both are needed"),
         ({**REQUEST, "step": 0}, "missing_episode_id", "both are needed"),
+        ({**REQUEST, "positions": 0}, "bad_positions", "from 1 to 10"),
+        ({**REQUEST, "positions": 11}, "bad_positions", "from 1 to 10"),
+        ({**REQUEST, "positions": True}, "bad_positions", "whole number"),
+        ({**REQUEST, "positions": 2, "episode_id": "walk", "step": 0}, "slate_in_episode", "leave out"),
+        ({**REQUEST, "allowed": "x"}, "bad_mask", "`allowed` must be a list"),
+        ({**REQUEST, "forbidden": None}, "bad_mask", "`forbidden` must be a list"),
+        ({**REQUEST, "forbidden": ["x", 7]}, "bad_mask", "each id in `forbidden` must be a string"),
         ({**REQUEST, "episode_id": "", "step": 0}, "bad_episode_id", "not empty"),
         ({**REQUEST, "episode_id": 7, "step": 0}, "bad_episode_id", "string"),
         ({**REQUEST, "episode_id": None, "step": None}, "bad_step", "whole number"),
@@ -212,14 +220,14 @@ def test_bad_requests_are_refused_with_a_code_and_what_would_be_right(request_: 
 )
 def test_what_is_no_request_at_all_is_refused(payload: bytes, code: str) -> None:
     with pytest.raises(Rejected) as caught:
-        encode(SCHEMA, *read_request(payload))
+        encode(SCHEMA, read_request(payload))
     assert caught.value.code == code
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_refused_and_nothing_else_happens(payload: bytes) -> None:
     with pytest.raises(Rejected):
-        encode(SCHEMA, *read_request(payload))
+        encode(SCHEMA, read_request(payload))
 
 
 json_values = st.recursive(
