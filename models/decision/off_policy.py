@@ -6,6 +6,7 @@ estimates stay unbiased, and the versions' differences are paired: chance affect
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from models.decision.training.policy_gradient import fit_rewards
 from models.decision.training.policy_iteration import MIN_DECISIONS, initial_logit, reward_range, scaled
 from models.decision.training.returns import flat, standardised
 from models.off_policy import Estimate, Floats, Places
-from models.policy_value import PolicyValue, cluster_numbers, policy_value
+from models.policy_value import PolicyValue, cluster_numbers, policy_value, switch_doubt
 
 
 def evaluate_versions(
@@ -45,7 +46,7 @@ def evaluate_versions(
     shares = _cross_fitted(scaled(log, low, high), networks[0], clusters, seed, on_step)
     predicted = [low + (high - low) * share for share in shares]
     rewards, propensities = (flat(log, [getattr(group, name) for group in log]) for name in ("reward", "propensity"))
-    predicted_chosen = of_chosen(log, predicted)
+    predicted_chosen, ids = of_chosen(log, predicted), [decision.prediction_id for decision in rewarded]
     version_values = []
     for network in networks:
         policies = served_policies(task, network, log)
@@ -53,7 +54,9 @@ def evaluate_versions(
         expected = [(policy * of_group).sum(1) for policy, of_group in zip(policies, predicted, strict=True)]
         estimates = _estimates(rewards, weights, predicted_chosen, flat(log, expected))
         logged_value = off_policy.on_policy(rewards)
-        version_values.append(policy_value(logged_value, estimates, weights, rewards, clusters))
+        value = policy_value(logged_value, estimates, weights, rewards, clusters, ids)
+        doubt = switch_doubt(value.estimates["switch-dr"], weights, rewards, PLAN.clip)
+        version_values.append(replace(value, estimator_doubts={"switch-dr": doubt}) if doubt else value)
     return version_values
 
 

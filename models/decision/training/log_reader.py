@@ -33,6 +33,7 @@ class LoggedDecision:
     source: str = ""
     entity: str | None = None
     """Whom or what it is about: decisions of one entity are not independent."""
+    prediction_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,5 +121,14 @@ def _logged(row: Row) -> LoggedDecision | None:
     label = None if row.label is None else places.get(row.label["action"])
     step = step_of(row.features)
     return LoggedDecision(
-        row.features, chosen, row.propensity, row.reward, label, row.split, step, row.source, row.entity
+        row.features,
+        chosen,
+        row.propensity,
+        row.reward,
+        label,
+        row.split,
+        step,
+        row.source,
+        row.entity,
+        row.prediction_id,
     )

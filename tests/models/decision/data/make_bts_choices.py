@@ -1,7 +1,9 @@
 """Writes `bts_choices.json`: how often Thompson sampling shows each item of the campaign `all` in each position.
 
 As the package obp simulates it: a million draws of each item's beta distribution, with the priors of the shop's system
-and the seed 12345; the three greatest are shown. It takes 15 seconds: `python -m tests.models.decision.data.make_bts_choices`
+and the seed 12345; the three greatest are shown. It takes 15 seconds:
+
+    python -m tests.models.decision.data.make_bts_choices
 """
 
 import json
