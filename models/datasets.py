@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from models import tensors
@@ -26,6 +27,8 @@ _COLUMNS = [
     *("features", "tensors", "split", "output", "propensity", "label", "reward", "request_source", "entity", "time")
 ]
 _BATCH = 256
+_COPIED_ROWS = 4096
+"""In memory at a time."""
 TEST = pc.field("split") == "test"
 """The rows that no version learns from which a retraining run or `hindsight train` trained."""
 
@@ -69,11 +72,13 @@ def held_out_rows(dataset: Path, condition: pc.Expression = TEST) -> Iterator[Pa
     with TemporaryDirectory() as directory:
         try:
             shutil.copy(dataset / MANIFEST, directory)
-            table = pq.read_table(dataset / ROWS, filters=condition)
-            place = table.schema.get_field_index("split")
-            table = table.set_column(place, "split", pa.array(["test"] * len(table), pa.string()))
-            pq.write_table(table, Path(directory) / ROWS)
-        except (OSError, pa.ArrowException) as error:
+            source = ds.dataset(dataset / ROWS)
+            place, test = source.schema.names.index("split"), pa.field("split", pa.string())
+            with pq.ParquetWriter(Path(directory) / ROWS, source.schema.set(place, test)) as writer:
+                for batch in source.to_batches(filter=condition, batch_size=_COPIED_ROWS, use_threads=False):
+                    table = pa.Table.from_batches([batch])
+                    writer.write_table(table.set_column(place, test, pa.array(["test"] * len(table), pa.string())))
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise Untrainable(f"{dataset} can't be read as a dataset of `hindsight replay`: {error}") from error
         yield Path(directory)
 

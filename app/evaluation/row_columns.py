@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from app.events.cloudevents import MAX_ATTRIBUTE_LENGTH
 from models.base import Untrainable
 from models.datasets import ROWS
 
@@ -47,7 +48,10 @@ def read_columns(
     except (OSError, pa.ArrowException) as error:
         raise Untrainable(f"{dataset / ROWS} can't be read as a dataset of `hindsight replay`: {error}") from error
     rows = table.take(pc.index_in(pa.array(ids, pa.string()), table["prediction_id"].combine_chunks()))
-    slices = {name: [_NAMES.get(name, str)(value) for value in rows[sources[name]].to_pylist()] for name in columns}
+    slices = {
+        name: [_NAMES.get(name, str)(value)[:MAX_ATTRIBUTE_LENGTH] for value in rows[sources[name]].to_pylist()]
+        for name in columns
+    }
     return rows["time"].to_pylist(), slices
 
 

@@ -162,12 +162,19 @@ def evaluate(work: RunContext) -> None:
         work.retraining_settings.gate.min_answered_share,
         earlier,
     )
-    fields = {"task": work.task.name, "run_id": work.run.id, "model": _candidate_ref(work)}
-    dataset, champion = content_hash(path), work.run.triggered.champion
-    comparisons = tuple(compare_by_evidence(evidence, path, slices))
-    work.publish("compare", ModelCompared(**fields, champion=champion, dataset=dataset, comparisons=comparisons))
+    fields = {
+        "task": work.task.name,
+        "run_id": work.run.id,
+        "model": _candidate_ref(work),
+        "dataset": content_hash(path),
+    }
+    compared = {
+        "champion": work.run.triggered.champion,
+        "comparisons": tuple(compare_by_evidence(evidence, path, slices)),
+    }
+    work.publish("compare", ModelCompared.model_validate(fields | compared))
     verdict = evaluate_gate(evidence, work.retraining_settings.gate, work.seed)
-    work.publish("evaluate", ModelEvaluated(**fields, dataset=dataset, **asdict(verdict)))
+    work.publish("evaluate", ModelEvaluated.model_validate(fields | asdict(verdict)))
 
 
 def refuse(work: RunContext, evaluated: ModelEvaluated) -> None:
