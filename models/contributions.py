@@ -32,8 +32,14 @@ class Contributions:
     def at(self, places: NDArray[np.integer[Any]]) -> "Contributions":
         """Return those at these places."""
         _, clusters = np.unique(self.clusters[places], return_inverse=True)
-        columns = (column[places] for column in (self.ids, self.added, self.mass, self.weights, self.rewards))
-        return Contributions(*columns, clusters)
+        return Contributions(
+            self.ids[places],
+            self.added[places],
+            self.mass[places],
+            self.weights[places],
+            self.rewards[places],
+            clusters,
+        )
 
     @property
     def estimate(self) -> Estimate:

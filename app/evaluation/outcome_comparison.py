@@ -52,7 +52,7 @@ def compare_outcomes(
         on_step(f"scoring version {number}", 0, None)
         scores.append(score_version(pair.task, path, examples))
     outcomes = [
-        ScoredOutcome(example.prediction_input.prediction_id, *both, example.weight, example.entity)
-        for example, *both in zip(examples, *scores, strict=True)
+        ScoredOutcome(example.prediction_input.prediction_id, own, other, example.weight, example.entity)
+        for example, own, other in zip(examples, *scores, strict=True)
     ]
     return OutcomeComparison(pair, outcomes, audit.share)

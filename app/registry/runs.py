@@ -76,4 +76,4 @@ _EVENTS: dict[str, type[EventData]] = {
 
 def last_compared(runs: Mapping[str, Run]) -> Run | None:
     """Return the last run whose candidate was compared with its champion; `runs` are in the order of their starts."""
-    return next((run for run in reversed(runs.values()) if run.compared is not None), None)
+    return next((run for run in reversed(list(runs.values())) if run.compared is not None), None)

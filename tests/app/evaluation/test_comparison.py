@@ -39,10 +39,12 @@ def decisions(count: int, seed: int, entities: int | None = None, spread: float 
 def outcomes(candidate: Floats, champion: Floats, confidence: list[str] | None = None) -> PairedEvidence:
     """Audited scores of both versions, each outcome of its own entity."""
     ones, ids = np.ones(len(candidate)), np.arange(len(candidate)).astype(np.str_)
-    both = (Contributions(ids, scores, ones, ones, scores, np.arange(len(ids))) for scores in (candidate, champion))
+    own, other = (
+        Contributions(ids, scores, ones, ones, scores, np.arange(len(ids))) for scores in (candidate, champion)
+    )
     times = [START + timedelta(hours=number) for number in range(len(ids))]
     columns = {} if confidence is None else {"confidence": confidence}
-    return PairedEvidence(*both, times, columns, "outcome", "score")
+    return PairedEvidence(own, other, times, columns, "outcome", "score")
 
 
 def test_spans_have_equal_counts_in_the_order_of_time_and_cover_all() -> None:
