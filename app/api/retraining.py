@@ -4,16 +4,15 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from app.api import path_convertor
 from app.api.errors import http_errors, require_task
 from app.api.models import RESPONSES
 from app.auth.scopes import REQUIRE_OPERATE, REQUIRE_READ, ActorName, resolve_actor
-from app.events.comparison import Comparison
 from app.events.model_events import Backtest
-from app.registry.runs import Run, last_compared
+from app.registry.runs import Run
 from app.retraining.controller import Controller
 from models.base import Task
 
@@ -24,9 +23,6 @@ CONFLICT_RESPONSES: dict[int | str, dict[str, Any]] = {
         "description": "This is not possible now; see the reason.",
         "content": {"application/json": {"example": {"detail": "Run 5f0e2f4b of ocr is under way."}}},
     }
-}
-COMPARISON_RESPONSES: dict[int | str, dict[str, Any]] = {
-    404: {"description": "There is no such task, or no comparison of it yet."}
 }
 ERROR_RESPONSES = RESPONSES | NOT_FOUND_RESPONSES | CONFLICT_RESPONSES
 ReasonText = Annotated[str, Field(min_length=1, max_length=2000)]
@@ -80,22 +76,6 @@ class RunsResponse(BaseModel):
     """The runs of all tasks, newest first."""
 
     runs: list[RunResponse]
-
-
-class ComparisonResponse(BaseModel):
-    """The comparison of a run's candidate with its champion, as the run stored it."""
-
-    task: str
-    run_id: str
-    began: datetime
-    champion: str
-    """The version that the candidate was compared with."""
-    version: str | None
-    """The candidate's version in the registry, if it passed the gate."""
-    dataset: str
-    """The content hash of the dataset, whose rows of the split `test` count."""
-    comparisons: tuple[Comparison, ...]
-    """By rewards and by labels, as far as there are any."""
 
 
 class TriggerResponse(BaseModel):
@@ -169,31 +149,7 @@ def router(tasks: Mapping[str, Task], controller: Controller) -> APIRouter:
             ],
         )
 
-    @routes.get(
-        "/v1/retraining/{task}/comparison", responses=RESPONSES | COMPARISON_RESPONSES, dependencies=REQUIRE_READ
-    )
-    async def show_comparison(task: str, run_id: str | None = None) -> ComparisonResponse:
-        """Return how a candidate compares with its champion over time and by slice; by default the last candidate."""
-        require_task(tasks, task)
-        with http_errors():
-            runs = controller.models[task].runs
-        return _comparison_response(runs.get(run_id) if run_id else last_compared(runs))
-
     return routes
-
-
-def _comparison_response(run: Run | None) -> ComparisonResponse:
-    if run is None or run.compared is None:
-        raise HTTPException(404, "There is no such comparison: a retraining run makes one before the gate.")
-    return ComparisonResponse(
-        task=run.task,
-        run_id=run.id,
-        began=run.time,
-        champion=run.compared.champion,
-        version=run.registered and run.registered.model.version,
-        dataset=run.compared.dataset,
-        comparisons=run.compared.comparisons,
-    )
 
 
 def _run_response(run: Run, controller: Controller) -> RunResponse:
