@@ -14,6 +14,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from models import tensors
@@ -26,6 +28,10 @@ _COLUMNS = [
     "position_rewards",
 ]
 _BATCH = 256
+_COPIED_ROWS = 4096
+"""In memory at a time."""
+TEST = pc.field("split") == "test"
+"""The rows that no version learns from which a retraining run or `hindsight train` trained."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,7 @@ class Row:
     reward: float | None
     source: str
     """The application that sent the request; ids such as those of episodes are unique within it."""
+    prediction_id: str
     entity: str | None = None
     """Whom or what the request is about: rows of one entity are not independent."""
     time: datetime | None = None
@@ -56,20 +63,25 @@ def rows(dataset: Path) -> Iterator[Row]:
     path = dataset / ROWS
     try:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(_BATCH, columns=_COLUMNS):
+            for batch in file.iter_batches(_BATCH, columns=["prediction_id", *_COLUMNS]):
                 yield from (_row(values) for values in batch.to_pylist() if values["features"] is not None)
     except (OSError, pa.ArrowException, KeyError, json.JSONDecodeError, Rejected) as error:
         raise Untrainable(f"{path} can't be read as a dataset of `hindsight replay`: {error}") from error
 
 
 @contextmanager
-def held_out_rows(dataset: Path) -> Iterator[Path]:
-    """Yield a dataset of the rows of the split `test`: no version learns from these. Raises `Untrainable`."""
+def held_out_rows(dataset: Path, condition: pc.Expression = TEST) -> Iterator[Path]:
+    """Yield a dataset of the rows that meet the condition, all in the split `test`. Raises `Untrainable`."""
     with TemporaryDirectory() as directory:
         try:
             shutil.copy(dataset / MANIFEST, directory)
-            pq.write_table(pq.read_table(dataset / ROWS, filters=[("split", "=", "test")]), Path(directory) / ROWS)
-        except (OSError, pa.ArrowException) as error:
+            source = ds.dataset(dataset / ROWS)
+            place, test = source.schema.names.index("split"), pa.field("split", pa.string())
+            with pq.ParquetWriter(Path(directory) / ROWS, source.schema.set(place, test)) as writer:
+                for batch in source.to_batches(filter=condition, batch_size=_COPIED_ROWS, use_threads=False):
+                    table = pa.Table.from_batches([batch])
+                    writer.write_table(table.set_column(place, test, pa.array(["test"] * len(table), pa.string())))
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise Untrainable(f"{dataset} can't be read as a dataset of `hindsight replay`: {error}") from error
         yield Path(directory)
 
@@ -92,6 +104,7 @@ def _row(values: dict[str, Any]) -> Row:
         None if label is None else json.loads(label),
         values["reward"],
         values["request_source"] or "",
+        values["prediction_id"],
         values["entity"],
         values["time"],
         None if (by_position := values.get("position_rewards")) is None else tuple(json.loads(by_position)),

@@ -101,16 +101,24 @@ def ips(rewards: Floats, weights: Floats) -> Estimate:
     return _mean(weights * rewards)
 
 
+def ratio(added: Floats, mass: Floats) -> Estimate:
+    """Estimate sum(added) / sum(mass), (N,) each, with the influence (added - value mass) / mean(mass) (delta method).
+
+    NaN where no mass is above zero.
+    """
+    mean_mass = float(np.mean(mass, dtype=np.float64))
+    if mean_mass == 0.0:
+        return Estimate(float("nan"), np.full(len(added), np.nan))
+    value = float(np.mean(added, dtype=np.float64)) / mean_mass
+    return Estimate(value, (added - value * mass) / mean_mass)
+
+
 def snips(rewards: Floats, weights: Floats) -> Estimate:
     """Estimate by self-normalised IPS, sum(w r) / sum(w): consistent (Swaminathan & Joachims, NeurIPS 2015).
 
-    Its influence, by the delta method, is w (r - value) / mean(w). NaN where no weight is above zero.
+    NaN where no weight is above zero.
     """
-    mass = float(np.mean(weights, dtype=np.float64))
-    if mass == 0.0:
-        return Estimate(float("nan"), np.full(len(rewards), np.nan))
-    value = float(np.mean(weights * rewards, dtype=np.float64)) / mass
-    return Estimate(value, weights * (rewards - value) / mass)
+    return ratio(weights * rewards, weights)
 
 
 def clipped_ips(rewards: Floats, weights: Floats, clip: float, lowest: float) -> Estimate:
@@ -153,3 +161,12 @@ def effective_size(weights: Floats) -> float:
     """Return how many decisions of the policy's own the log is worth: sum(w)^2 / sum(w^2) (Kish, 1965)."""
     squares = float(np.sum(np.square(weights), dtype=np.float64))
     return float(np.sum(weights, dtype=np.float64)) ** 2 / squares if squares else 0.0
+
+
+def unweighted_share(weights: Floats, threshold: float) -> float:
+    """Return the probability with which the policy does what has a weight above `threshold`: mean(w 1[w > threshold]).
+
+    For that share `switch_dr` is as wrong as its reward model, by at most the range of rewards each time (Wang, Agarwal
+    & Dudik, ICML 2017, theorem 2).
+    """
+    return float(np.mean(np.where(weights > threshold, weights, 0.0), dtype=np.float64))

@@ -48,7 +48,7 @@ def evaluate_versions(
 ) -> list[PolicyValue]:
     """Return each version's value, in rewards. Raises `Untrainable` for a log without exploration or rewards."""
     models = [session(path.read_bytes()) for path in versions]
-    rewards, entities = list[float](), list[str | None]()
+    rewards, entities, ids = list[float](), list[str | None](), list[str]()
     weights: list[list[Floats]] = [[] for _ in models]
     explored = _explored(dataset)
     while chunk := list(islice(explored, _CHUNK)):
@@ -58,13 +58,14 @@ def evaluate_versions(
             of_version.append(_probabilities(task, model, chunk, served_probabilities) / propensities)
         rewards += [row.reward for row in chunk if row.reward is not None]
         entities += [row.entity for row in chunk]
+        ids += [row.prediction_id for row in chunk]
     if len(rewards) < MIN_REWARDS:
         raise Untrainable(
             f"{len(rewards)} rewards were given while outputs were drawn, at least {MIN_REWARDS} are needed."
             " Collect rewards, or replay a longer time."
         )
     clusters = cluster_numbers(entities)
-    return [_value(np.array(rewards), np.concatenate(of_version), clusters) for of_version in weights]
+    return [_value(np.array(rewards), np.concatenate(of_version), clusters, ids) for of_version in weights]
 
 
 def _explored(dataset: Path) -> Iterator[Row]:
@@ -93,8 +94,8 @@ def _probabilities(task: Task, model: Any, chunk: Sequence[Row], served_probabil
     return probabilities
 
 
-def _value(rewards: Floats, weights: Floats, clusters: Places) -> PolicyValue:
+def _value(rewards: Floats, weights: Floats, clusters: Places, ids: Sequence[str]) -> PolicyValue:
     estimates = {"ips": off_policy.ips(rewards, weights), "snips": off_policy.snips(rewards, weights)}
-    value = policy_value(off_policy.on_policy(rewards), estimates, weights, rewards, clusters)
+    value = policy_value(off_policy.on_policy(rewards), estimates, weights, rewards, clusters, ids)
     lower_bound = off_policy.clipped_ips(rewards, weights, CLIP, LOWEST_REWARD).by_cluster(clusters)
     return replace(value, lower_bound=lower_bound)

@@ -1,12 +1,13 @@
 """The value of a policy by a log: estimates with cluster-robust intervals, and objections to them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 
-from models.off_policy import Estimate, Floats, Places, effective_size, on_policy
+from models.contributions import Contributions
+from models.off_policy import Estimate, Floats, Places, effective_size, on_policy, unweighted_share
 
 MIN_EFFECTIVE_SIZE = 100
 """Of decisions: below it, intervals by the normal approximation can't be trusted."""
@@ -89,6 +90,18 @@ def _reward_doubts(weights: Floats, rewards: Floats) -> list[str]:
     return []
 
 
+def support(contributions: Contributions) -> float:
+    """Return how many times as much evidence there is as an estimate without `doubts` takes."""
+    values, counts = np.unique(contributions.rewards, return_counts=True)
+    different = contributions.weights[contributions.rewards != values[counts.argmax()]]
+    entities = np.bincount(contributions.clusters, contributions.weights).astype(np.float64)
+    return min(
+        effective_size(contributions.weights) / MIN_EFFECTIVE_SIZE,
+        effective_size(different) / MIN_DIFFERENT_REWARDS,
+        effective_size(entities) / MIN_CLUSTERS,
+    )
+
+
 @dataclass(frozen=True)
 class PolicyValue:
     """The value of a policy by a log: several estimators by name, and objections to all of them."""
@@ -104,6 +117,10 @@ class PolicyValue:
     unit: Unit = "decision"
     lower_bound: Estimate | None = None
     """Of which `doubts` of weights are none: what the log never shows counts as the lowest reward in it."""
+    contributions: Contributions | None = None
+    """Of each decision or episode to `estimate`; None if they are not known."""
+    estimator_doubts: Mapping[str, str] = field(default_factory=dict)
+    """Objections to single estimators, which are never the one to decide by."""
 
     @property
     def estimate(self) -> Estimate:
@@ -117,17 +134,41 @@ def policy_value(
     weights: Floats,
     rewards: Floats,
     clusters: Places,
+    ids: Sequence[str],
     unit: Unit = "decision",
 ) -> PolicyValue:
     """Return the value with cluster-robust intervals, and all objections to it.
 
-    Estimates, importance weights, rewards and clusters are of N decisions, or of N episodes with their returns.
+    Estimates, importance weights, rewards, clusters and ids of predictions are of N decisions, or of N episodes with
+    their returns.
     """
     by_cluster = {name: estimate.by_cluster(clusters) for name, estimate in estimates.items()}
     objections = doubts(weights, rewards, clusters)
+    added, mass = weights * rewards, weights
+    if "dr" in estimates:
+        added, mass = estimates["dr"].value + estimates["dr"].influence, np.ones(len(weights))
     value = PolicyValue(
-        logged.by_cluster(clusters), by_cluster, effective_size(weights), objections, len(weights), unit
+        logged.by_cluster(clusters),
+        by_cluster,
+        effective_size(weights),
+        objections,
+        len(weights),
+        unit,
+        contributions=Contributions(np.array(ids, np.str_), added, mass, weights, rewards, clusters),
     )
     if not objections and (skewed := value.estimate.doubt):
         return replace(value, doubts=(skewed,))
     return value
+
+
+def switch_doubt(estimate: Estimate, weights: Floats, rewards: Floats, threshold: float) -> str | None:
+    """Return an objection to `switch_dr`: its reward model's possible error exceeds its interval, which ignores it."""
+    low, high = estimate.interval()
+    share = unweighted_share(weights, threshold)
+    error, reach = share * float(np.ptp(rewards)), (high - low) / 2
+    if error <= reach:
+        return None
+    return (
+        f"For {share:.1%} of what the policy does, with weights above {threshold:g}, it trusts its reward model: that"
+        f" may be wrong by {error:.4f}, and the interval's {reach:.4f} does not count it."
+    )

@@ -13,6 +13,7 @@ from app import tasks
 from app.api import (
     alerts,
     blobs,
+    comparisons,
     dead_letters,
     docs_pages,
     feedback,
@@ -147,6 +148,7 @@ def _include_routers(app: FastAPI, services: Services, blob_quota: BlobQuota) ->
     app.include_router(feedback.router(settings, known, services.producer, FeedbackIndex(services.catalog)))
     app.include_router(models.router(settings, known, services.producer))
     app.include_router(retraining.router(known, services.controller))
+    app.include_router(comparisons.router(known, services.controller))
     app.include_router(alerts.router(known, services.controller))
     app.include_router(quality.router(known, services.controller))
     app.include_router(predictions.router(services.catalog))

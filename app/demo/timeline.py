@@ -7,6 +7,7 @@ from datetime import datetime
 from app.events import topics
 from app.events.base import EventData
 from app.events.cloudevents import complete_event, header_text
+from app.events.comparison import ModelCompared
 from app.events.decoding import decode
 from app.events.lifecycle import (
     DriftDetected,
@@ -68,6 +69,8 @@ def describe_event(event: EventData) -> tuple[str, str]:
         case ModelBacktested(backtest=backtest):
             scores = f"score {_format_value(backtest.score)}, served {_format_value(backtest.score_served)}"
             description = "backtest", f"{backtest.rows} rows, {backtest.outcomes} new to it: {scores}"
+        case ModelCompared():
+            description = "compared", f"with version {event.champion}, over time and by slice"
         case ModelEvaluated():
             description = "gate", "passed" if event.passed else f"refused: {' '.join(event.reasons)}"
         case ModelRegistered():

@@ -1,15 +1,17 @@
 """Off-policy values of versions: the reward they would have earned on decisions of another version, from a dataset."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from app.errors import SetupError
-from app.registry.artifacts import version_path
+from app.evaluation.comparison import compare
+from app.evaluation.paired_evidence import reward_evidence
+from app.evaluation.version_pair import VersionPair
+from app.events.comparison import Comparison
 from app.settings import Settings
-from app.tasks import load_task
 from models.base import OnStep, Untrainable
-from models.datasets import held_out_rows
 from models.off_policy import Estimate
 from models.policy_value import PolicyValue
 from models.training import evaluate_off_policy
@@ -21,9 +23,7 @@ _SEED = 0
 class OffPolicyComparison:
     """The values of a version and of the version it is compared with, from the same log."""
 
-    task: str
-    version: str
-    against: str
+    pair: VersionPair
     version_value: PolicyValue
     against_value: PolicyValue
 
@@ -40,38 +40,49 @@ class OffPolicyComparison:
         """An objection to the difference of the values, a sentence."""
         return self.version_value.estimate.minus(self.against_value.estimate).doubt
 
+    def divided(self, columns: Sequence[str], over_time: bool) -> Comparison:
+        """Return the comparison, by these columns of the dataset and over time. Raises `SetupError`."""
+        try:
+            evidence = reward_evidence((self.version_value, self.against_value), self.pair.dataset, columns)
+        except Untrainable as error:
+            raise SetupError("The values can't be compared by these columns.", str(error)) from error
+        if evidence is None:
+            raise SetupError(
+                f"Values of {self.pair.task.name} can't be divided.", "Its evaluator must give their contributions."
+            )
+        return compare(evidence, over_time)
+
 
 def compare_off_policy(
     settings: Settings, task_name: str, dataset: Path, version: str | None, against: str | None, on_step: OnStep
 ) -> OffPolicyComparison:
-    """Compare a version with another; None is the newest shipped one. Raises `SetupError`.
+    """Compare a version with another, by rows that neither learned from; None is the newest shipped one.
 
-    Only held-out rows count, because a version looks good on what it learned from.
+    Raises `SetupError`.
     """
-    task = load_task(settings, task_name)
-    number, path = version_path(settings, task, version)
-    other, other_path = version_path(settings, task, against)
-    if not dataset.is_dir():
-        raise SetupError(f"There is no dataset {dataset}.", f"Make one: hindsight replay {task_name} --out {dataset}")
+    pair = VersionPair.of(settings, task_name, dataset, version, against)
     try:
-        with held_out_rows(dataset) as held_out:
-            values = evaluate_off_policy(task, held_out, [path, other_path], _SEED, on_step)
+        with pair.held_out() as held_out:
+            values = evaluate_off_policy(pair.task, held_out, pair.paths, _SEED, on_step)
     except Untrainable as error:
-        raise SetupError(f"{task_name} can't be valued off policy by {dataset}.", str(error)) from error
-    return OffPolicyComparison(task_name, number, other, *values)
+        remedy = f"{error} Used were {pair.rows_used}."
+        raise SetupError(f"{task_name} can't be valued off policy by {dataset}.", remedy) from error
+    return OffPolicyComparison(pair, *values)
 
 
 def to_json(comparison: OffPolicyComparison) -> dict[str, Any]:
     """Return the comparison as JSON: each value with the ends of its 95 % interval."""
+    pair = comparison.pair
     return {
-        "task": comparison.task,
+        "task": pair.task.name,
         "logged": _estimate_json(comparison.version_value.logged),
         "count": comparison.version_value.count,
         "unit": comparison.version_value.unit,
-        "split": "test",
+        "split": pair.split,
+        "rows": pair.rows_used,
         "versions": {
-            "version": _version_json(comparison.version, comparison.version_value),
-            "against": _version_json(comparison.against, comparison.against_value),
+            "version": _version_json(pair.version, comparison.version_value),
+            "against": _version_json(pair.against, comparison.against_value),
         },
         "differences": {name: _estimate_json(difference) for name, _, _, difference in comparison.rows},
         "difference_doubt": comparison.difference_doubt,
@@ -84,6 +95,7 @@ def _version_json(number: str, value: PolicyValue) -> dict[str, Any]:
         "estimates": {name: _estimate_json(estimate) for name, estimate in value.estimates.items()},
         "effective_decisions": value.effective_decisions,
         "doubts": list(value.doubts),
+        "estimator_doubts": dict(value.estimator_doubts),
     }
 
 

@@ -16,6 +16,7 @@ from app.events.base import (
     TaskName,
     VersionNumber,
 )
+from app.events.comparison import ModelCompared
 from app.events.model_events import (
     DatasetBuilt,
     ModelBacktested,
@@ -142,6 +143,7 @@ LIFECYCLE_TYPES: tuple[EventType, ...] = (
     DatasetBuilt,
     ModelTrained,
     ModelBacktested,
+    ModelCompared,
     ModelEvaluated,
     ModelRegistered,
     ModelCardReplaced,

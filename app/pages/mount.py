@@ -10,6 +10,7 @@ from starlette.types import Scope
 
 from app.pages import dead_letters, layout, replay, websocket_messages
 from app.pages.overview import page as overview
+from app.pages.registry import comparison
 from app.pages.registry import page as models
 from app.pages.review import page as review
 from app.services.services import Services
@@ -35,7 +36,7 @@ class _PagesMount(Mount):
 def mount(app: FastAPI, services: Services) -> None:
     """Add the pages to the application, after all of its routes."""
     nicegui_app.add_static_files(layout.STATIC_URL, STATIC_DIRECTORY, max_cache_age=60)
-    for page in (overview, review, models, replay, dead_letters):
+    for page in (overview, review, models, comparison, replay, dead_letters):
         page.register(services)
     ui.run_with(
         app,

@@ -43,6 +43,8 @@ class ModelVersion:
     card: Mapping[str, Any]
     registration: ModelRegistered | None = None
     """The event that registered it; None of a shipped version."""
+    registered_at: datetime | None = None
+    """The time of that event."""
 
     @property
     def ref(self) -> ModelRef:
@@ -146,7 +148,7 @@ class TaskModels:
                 number = data.model.version
                 if number in self.registered:
                     return False
-                self.registered[number] = ModelVersion(data.task, number, data.artifact, data.card, data)
+                self.registered[number] = ModelVersion(data.task, number, data.artifact, data.card, data, time)
             case ModelCardReplaced():
                 return self._replace_card(data)
             case RetrainingTriggered():

@@ -1,9 +1,11 @@
 """Retraining runs, built from `lifecycle`: the steps that are done, and the next one."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from app.events.base import EventData
+from app.events.comparison import ModelCompared
 from app.events.lifecycle import RetrainingEnded, RetrainingTriggered
 from app.events.model_events import (
     DatasetBuilt,
@@ -29,6 +31,7 @@ class Run:
     dataset: DatasetBuilt | None = None
     trained: ModelTrained | None = None
     backtested: ModelBacktested | None = None
+    compared: ModelCompared | None = None
     evaluated: ModelEvaluated | None = None
     registered: ModelRegistered | None = None
     routes: list[tuple[datetime, RouteChanged]] = field(default_factory=list)
@@ -64,7 +67,13 @@ _EVENTS: dict[str, type[EventData]] = {
     "dataset": DatasetBuilt,
     "trained": ModelTrained,
     "backtested": ModelBacktested,
+    "compared": ModelCompared,
     "evaluated": ModelEvaluated,
     "registered": ModelRegistered,
     "ended": RetrainingEnded,
 }
+
+
+def last_compared(runs: Mapping[str, Run]) -> Run | None:
+    """Return the last run whose candidate was compared with its champion; `runs` are in the order of their starts."""
+    return next((run for run in reversed(list(runs.values())) if run.compared is not None), None)

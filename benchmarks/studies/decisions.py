@@ -5,8 +5,8 @@
    choices and rewards are logged, and the next policy learns from the whole log. All learners get the same examples,
    and the rewards of their own choices only. Hindsight's goes the whole way: requests, features, ONNX Runtime,
    `Decision.decode`, rows of a dataset, and its trainer.
-2. With `--open-bandit FILE`, impressions of a shop: see `open_bandit`. The policy is valued on decisions that it
-   did not learn from.
+2. With `--open-bandit`, impressions of a shop: see `open_bandit`. The policy is valued on decisions that it did not
+   learn from.
 """
 
 import argparse
@@ -131,13 +131,13 @@ def parse_options() -> argparse.Namespace:
         "--sets", nargs="*", choices=DATASETS, default=list(DATASETS), metavar="SET", help=", ".join(DATASETS)
     )
     parser.add_argument("--learners", nargs="+", choices=LEARNERS, default=list(LEARNERS), metavar="LEARNER")
-    parser.add_argument("--open-bandit", type=Path, metavar="FILE", help="obp-0.5.7.tar.gz")
+    parser.add_argument("--open-bandit", action="store_true", help="value policies on the Open Bandit data, too")
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIRECTORY")
     return parser.parse_args()
 
 
 def run_study(options: argparse.Namespace) -> tuple[list[Curve], list[PolicyValue]]:
-    """Play all games, and value the policies of all campaigns, if their file is given."""
+    """Play all games, and value the policies of all campaigns, if that is asked for."""
     games = [
         (name, learner, seed) for name in options.sets for learner in options.learners for seed in range(options.seeds)
     ]
@@ -153,7 +153,7 @@ def run_study(options: argparse.Namespace) -> tuple[list[Curve], list[PolicyValu
             progress.advance(bar)
         for campaign in campaigns:
             progress.update(bar, description=f"Open Bandit data: {campaign}")
-            values += value_open_bandit(options.open_bandit, campaign, seed=0)
+            values += value_open_bandit(campaign, seed=0)
             progress.advance(bar)
     return [summarize_rounds(name, learner, played) for (name, learner), played in regrets.items()], values
 

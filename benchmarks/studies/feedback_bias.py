@@ -21,12 +21,12 @@ import pyarrow as pa
 import typer
 from rich.console import Console
 
+from app.evaluation.held_out_scores import held_out_audit, held_out_examples
 from app.monitoring.quality import QualityEstimate, ScoredOutcome, estimate_quality
 from app.monitoring.quality_detector import QualityReference
 from app.outcomes.audit import AnsweredShare
 from app.replay import dataset
 from app.retraining.pipeline.gate import GateEvidence, GateVerdict, PairedScore, evaluate_gate
-from app.retraining.pipeline.gate_evidence import held_out_audit, held_out_examples
 from app.retraining.triggers.evaluate import TriggerSettings, evaluate
 from app.retraining.triggers.observation import Observation, TaskTriggerState, WindowValue
 from app.settings.gate import GateSettings

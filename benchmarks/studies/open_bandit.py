@@ -37,9 +37,10 @@ class PolicyValue:
     high: float
 
 
-def value_open_bandit(archive: Path, campaign: open_bandit.Campaign, seed: int) -> list[PolicyValue]:
+def value_open_bandit(campaign: open_bandit.Campaign, seed: int) -> list[PolicyValue]:
     """Value the policy that learns from the random policy's log, on the fold that it did not learn from."""
-    logs = {policy: open_bandit.load(archive, campaign, policy) for policy in ("random", "bts")}
+    package = open_bandit.installed_package()
+    logs = {policy: open_bandit.load(package, campaign, policy) for policy in ("random", "bts")}
     estimates = []
     for policy, log in logs.items():
         clicks = np.array([float(impression.clicked) for impression in log.rounds])

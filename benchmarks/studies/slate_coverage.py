@@ -16,6 +16,7 @@ from models.decision.off_policy import value_slates
 from models.episodic_off_policy import Episodes, ReturnModel
 from models.off_policy import Floats, Places
 
+_LOGGED, _TARGET = np.array(LOGGING), np.array(TARGET)
 CHANCES = np.array([0.1, 0.2, 0.3])
 
 
@@ -30,7 +31,7 @@ def _second_chances(first: Places, second: Places) -> Floats:
 
 
 TRUTH = sum(
-    float(TARGET[first] * _second(TARGET)[first, second] * (CHANCES[first] + _second_chances(first, second)))
+    float(_TARGET[first] * _second(_TARGET)[first, second] * (CHANCES[first] + _second_chances(first, second)))
     for first, second in permutations(np.arange(3), 2)
 )
 """What a slate of the policy earns."""
@@ -52,11 +53,11 @@ class SlateScenario:
         shares = 1 / np.arange(1, self.users + 1) if self.zipf else np.ones(self.users)
         clusters = rng.choice(self.users, self.count, p=shares / shares.sum())
         multiples = rng.lognormal(-(self.spread**2) / 2, self.spread, self.users)[clusters]
-        first = rng.choice(3, self.count, p=LOGGING)
-        second = (rng.random((self.count, 1)) > np.cumsum(_second(LOGGING), 1)[first]).sum(1)
+        first = rng.choice(3, self.count, p=_LOGGED)
+        second = (rng.random((self.count, 1)) > np.cumsum(_second(_LOGGED), 1)[first]).sum(1)
         chances = np.stack([CHANCES[first], _second_chances(first, second)], 1) * multiples[:, None]
-        ratio = _second(TARGET)[first, second] / _second(LOGGING)[first, second]
-        weights = np.stack([(TARGET / LOGGING)[first], ratio], 1)
+        ratio = _second(_TARGET)[first, second] / _second(_LOGGED)[first, second]
+        weights = np.stack([(_TARGET / _LOGGED)[first], ratio], 1)
         rewards = (rng.random(chances.shape) < chances).astype(np.float64)
         return rewards.ravel(), weights.ravel(), np.unique(clusters, return_inverse=True)[1]
 
@@ -74,7 +75,7 @@ def measure(scenario: SlateScenario, logs: int, seed: int) -> Coverage:
     slates, none = Episodes.of([2] * scenario.count), np.zeros(2 * scenario.count)
     for _ in range(logs):
         rewards, weights, clusters = scenario.draw(rng)
-        found = value_slates(slates, rewards, ReturnModel(weights, none, none), clusters)
+        found = value_slates(slates, rewards, ReturnModel(weights, none, none), clusters, [""] * len(clusters))
         low, high = found.estimates["snips"].interval()
         outcomes.append((low <= TRUTH <= high, bool(found.doubts)))
     covered, doubted = np.array(outcomes).T

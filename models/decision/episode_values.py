@@ -49,8 +49,9 @@ def value_episodes(
         )
     batch = TrajectoryBatch.of(trajectories)
     clusters = cluster_numbers([trajectory[0].entity for trajectory in trajectories])
+    ids = [trajectory[0].prediction_id for trajectory in trajectories]
     left_out = 1 - len(batch.episodes.number) / len(logged)
-    return [_value(task, network, batch, clusters, left_out, seed, on_step) for network in networks]
+    return [_value(task, network, batch, clusters, ids, left_out, seed, on_step) for network in networks]
 
 
 def _value(
@@ -58,6 +59,7 @@ def _value(
     network: Network,
     batch: TrajectoryBatch,
     clusters: Places,
+    ids: Sequence[str],
     left_out: float,
     seed: int,
     on_step: OnStep,
@@ -74,7 +76,7 @@ def _value(
     }
     logged = episodes.on_policy(rewards, task.gamma)
     whole = episodes.products(weights)[episodes.last]
-    value = policy_value(logged, estimates, whole, logged.value + logged.influence, clusters, "episode")
+    value = policy_value(logged, estimates, whole, logged.value + logged.influence, clusters, ids, "episode")
     if left_out <= _MAX_LEFT_OUT:
         return value
     return replace(

@@ -11,6 +11,7 @@ These are the per-decision weights of `models.episodic_off_policy`, with a posit
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from models.decision.training.policy_iteration import MIN_DECISIONS, initial_log
 from models.decision.training.returns import flat, standardised
 from models.episodic_off_policy import Episodes, ReturnModel
 from models.off_policy import Estimate, Floats, Places
-from models.policy_value import PolicyValue, cluster_numbers, policy_value
+from models.policy_value import PolicyValue, cluster_numbers, policy_value, switch_doubt
 
 
 def evaluate_versions(
@@ -47,7 +48,8 @@ def evaluate_versions(
         return value_episodes(task, networks, logged, seed, on_step)
     rewarded = _rewarded(logged)
     log, slates = grouped(rewarded), _slates(rewarded)
-    clusters = cluster_numbers([decision.entity for decision in rewarded if decision.position == 1])
+    first = [decision for decision in rewarded if decision.position == 1]
+    clusters, ids = cluster_numbers([one.entity for one in first]), [one.prediction_id for one in first]
     low, high = reward_range(log, None)
     shares = _cross_fitted(scaled(log, low, high), networks[0], clusters[slates.number], seed, on_step)
     predicted = [low + (high - low) * share for share in shares]
@@ -59,15 +61,20 @@ def evaluate_versions(
         weights = of_chosen(log, policies) / propensities
         expected = [(policy * of_group).sum(1) for policy, of_group in zip(policies, predicted, strict=True)]
         model = ReturnModel(weights, predicted_chosen, flat(log, expected))
-        version_values.append(value_slates(slates, rewards, model, clusters))
+        version_values.append(value_slates(slates, rewards, model, clusters, ids))
     return version_values
 
 
-def value_slates(slates: Episodes, rewards: Floats, model: ReturnModel, clusters: Places) -> PolicyValue:
-    """Value a version by the slate: by rewards (N,) and a model of N positions, and clusters of slates (S,)."""
+def value_slates(
+    slates: Episodes, rewards: Floats, model: ReturnModel, clusters: Places, ids: Sequence[str]
+) -> PolicyValue:
+    """Value a version by the slate: by rewards (N,) and a model of N positions, and clusters and ids of slates (S,)."""
     if len(slates.lengths) == len(rewards):
         estimates = _estimates(rewards, model.weights, model.predicted, model.values)
-        return policy_value(off_policy.on_policy(rewards), estimates, model.weights, rewards, clusters)
+        logged = off_policy.on_policy(rewards)
+        value = policy_value(logged, estimates, model.weights, rewards, clusters, ids)
+        doubt = switch_doubt(value.estimates["switch-dr"], model.weights, rewards, PLAN.clip)
+        return replace(value, estimator_doubts={"switch-dr": doubt}) if doubt else value
     estimates = {
         "ips": slates.per_decision(rewards, model.weights, 1.0),
         "snips": slates.weighted_per_decision(rewards, model.weights, 1.0),
@@ -75,7 +82,7 @@ def value_slates(slates: Episodes, rewards: Floats, model: ReturnModel, clusters
     }
     sums = np.bincount(slates.number, rewards).astype(np.float64)
     whole = slates.products(model.weights)[slates.last]
-    return policy_value(off_policy.on_policy(sums), estimates, whole, sums, clusters, "slate")
+    return policy_value(off_policy.on_policy(sums), estimates, whole, sums, clusters, ids, "slate")
 
 
 def _slates(rewarded: Sequence[LoggedDecision]) -> Episodes:

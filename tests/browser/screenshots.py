@@ -61,6 +61,7 @@ async def take_screenshots(browser: Browser, settings: Settings, out: Path) -> N
         **{f"review-{task}": f"/review?task={task}&queue=uncertain" for task in settings.tasks},
         "review-judged": "/review?task=ocr&queue=judged",
         "models": "/models?task=ocr&version=2",
+        "comparison": "/models/comparison?task=ocr",
         "replay": "/replay",
         "dead-letters": "/dead-letters",
     }

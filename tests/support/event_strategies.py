@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from app.events.base import EventData, EventType, ModelRef
 from app.events.cloudevents import Headers, split_version
+from app.events.comparison import ComparedPart, ComparedSlices, Comparison, ModelCompared
 from app.events.decoding import EVENT_TYPES
 from app.events.ids import prediction_id
 from app.events.model_events import ModelCardReplaced, ModelRegistered
@@ -59,7 +60,20 @@ def data_strategy(kind: type[EventData]) -> st.SearchStrategy[EventData]:
         return _model_strategy(
             kind, model=st.builds(ModelRef, name=st.just("ocr"), version=st.sampled_from(("1", "20")))
         )
+    if kind is ModelCompared:
+        return _model_strategy(kind, comparisons=_at_most(1, _comparisons()))
     return _feedback_strategy(kind) if issubclass(kind, PredictionReference) else _model_strategy(kind)
+
+
+def _comparisons() -> st.SearchStrategy[Comparison]:
+    """Return comparisons of few parts, because those of many take long to draw."""
+    parts = _model_strategy(ComparedPart, doubts=_at_most(1, st.text()))
+    slices = _model_strategy(ComparedSlices, parts=_at_most(1, parts))
+    return _model_strategy(Comparison, total=parts, over_time=_at_most(1, parts), slices=_at_most(1, slices))
+
+
+def _at_most(count: int, values: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
+    return st.lists(values, max_size=count).map(tuple)
 
 
 def _model_strategy(kind: type[Model], **known: st.SearchStrategy[Any]) -> st.SearchStrategy[Model]:

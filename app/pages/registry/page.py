@@ -11,7 +11,7 @@ from app.outcomes.audit import first_gate
 from app.pages import layout
 from app.pages.confirmation import ConfirmationDialog, FieldValues
 from app.pages.elements import Node, Prose, button, table_header, tabs
-from app.pages.registry import route_changes
+from app.pages.registry import comparison, route_changes
 from app.pages.registry.lineage import render_lineage
 from app.registry.registry import TaskModels
 from app.registry.responses import VersionResponse, describe_models
@@ -169,5 +169,7 @@ def _render_run(run: Run, progress: dict[str, object], decision: str) -> None:
         Node("td", run.triggered.trigger)
         Node("td", f"version {run.triggered.champion}")
         Node("td", state, {"promoted": "good", "failed": "bad", "rolled_back": "warn"}.get(state, ""))
-        Node("td", f"version {run.registered.model.version}" if run.registered else "")
+        with Node("td"):
+            if run.compared is not None:
+                Node("a", comparison.candidate_name(run), href=comparison.url(run.task, run.id))
         Node("td", (ended.reason if ended else decision) or "", "muted small")

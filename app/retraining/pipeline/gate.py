@@ -31,6 +31,7 @@ class PairedScore:
     """Outcomes of one entity may depend on each other; None is an entity of its own."""
     time: datetime | None = None
     """The time of the request."""
+    prediction_id: str = ""
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,8 @@ class RewardEvidence:
     """Objections to it, in sentences."""
     reward: float | None = None
     """What a prediction of the candidate earns; None where the value is of something else, such as an episode."""
+    values: tuple[PolicyValue, PolicyValue] | None = None
+    """The values of candidate and champion."""
 
 
 def off_policy_values(task: Task, dataset: Path, versions: Sequence[Path], on_step: OnStep) -> list[PolicyValue] | None:
@@ -61,7 +63,8 @@ def gather_reward_evidence(
         value, difference, doubts = own.estimate, own.estimate.minus(other.estimate), [*own.doubts, *other.doubts]
     if difference.doubt_of_low_end:
         doubts.append(difference.doubt_of_low_end)
-    return RewardEvidence(difference, tuple(dict.fromkeys(doubts)), value.value if own.unit == "decision" else None)
+    reward = value.value if own.unit == "decision" else None
+    return RewardEvidence(difference, tuple(dict.fromkeys(doubts)), reward, (own, other))
 
 
 def missing_rewards(task: Task, dataset: Path, champion: Path, on_step: OnStep) -> str | None:

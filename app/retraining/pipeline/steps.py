@@ -15,6 +15,7 @@ from app.errors import SetupError
 from app.evaluation import backtest as backtesting
 from app.evaluation.trial_process import check_model
 from app.events.base import EventData, ModelRef
+from app.events.comparison import ModelCompared
 from app.events.model_events import ModelBacktested, ModelEvaluated, ModelTrained
 from app.kafka.producers import publish_all
 from app.registry.artifacts import fetch_model, write_atomically
@@ -30,6 +31,7 @@ from app.retraining.pipeline.code_version import code_version
 from app.retraining.pipeline.drift_reference import build_reference
 from app.retraining.pipeline.gate import evaluate_gate
 from app.retraining.pipeline.gate_evidence import VersionPair, gather_gate_evidence, missing_evidence
+from app.retraining.pipeline.run_comparison import compare_by_evidence
 from app.retraining.pipeline.run_directory import run_directory
 from app.retraining.run_events import SOURCE, end_event, step_event
 from app.settings import Settings
@@ -151,21 +153,29 @@ def evaluate(work: RunContext) -> None:
     assert work.run.backtested is not None
     versions = VersionPair(work.task, work.ensure_candidate(), work.fetch_champion(), work.fetch_first())
     earlier = [run.time for run in work.models.runs.values() if run.evaluated and run.time < work.run.time]
+    slices, path = work.retraining_settings.slice_columns, work.ensure_dataset()
     evidence = gather_gate_evidence(
         versions,
-        work.ensure_dataset(),
-        work.retraining_settings.slice_columns,
+        path,
+        slices,
         work.run.backtested.backtest,
         work.on_step,
         work.retraining_settings.gate.min_answered_share,
         earlier,
     )
+    fields = {
+        "task": work.task.name,
+        "run_id": work.run.id,
+        "model": _candidate_ref(work),
+        "dataset": content_hash(path),
+    }
+    compared = {
+        "champion": work.run.triggered.champion,
+        "comparisons": tuple(compare_by_evidence(evidence, path, slices)),
+    }
+    work.publish("compare", ModelCompared.model_validate(fields | compared))
     verdict = evaluate_gate(evidence, work.retraining_settings.gate, work.seed)
-    dataset = content_hash(work.ensure_dataset())
-    evaluated = ModelEvaluated(
-        task=work.task.name, run_id=work.run.id, model=_candidate_ref(work), dataset=dataset, **asdict(verdict)
-    )
-    work.publish("evaluate", evaluated)
+    work.publish("evaluate", ModelEvaluated.model_validate(fields | asdict(verdict)))
 
 
 def refuse(work: RunContext, evaluated: ModelEvaluated) -> None:

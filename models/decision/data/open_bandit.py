@@ -1,10 +1,8 @@
 """The Open Bandit data that the package obp ships: items that a fashion shop's two policies showed, and clicks.
 
 10,000 impressions of each campaign (`all`, `men`, `women`) and policy (`random`, `bts`: Bernoulli Thompson sampling),
-of November 2019, with propensities (Saito et al., Open Bandit Dataset and Pipeline, NeurIPS 2021). It is read from the
-package's archive (Apache 2.0) as it comes from PyPI:
-
-    pip download --no-deps --no-binary :all: --ignore-requires-python obp==0.5.7
+of November 2019, with propensities (Saito et al., Open Bandit Dataset and Pipeline, NeurIPS 2021). The package (Apache
+2.0) is installed without its dependencies: it is read as files, never imported.
 
 An impression fills one of three positions. It is read as one decision among all items of the campaign.
 Categories are hashes that differ from policy to policy: a model that is fitted to one policy's log can't be served on
@@ -12,11 +10,9 @@ the other's.
 """
 
 import csv
-import io
 import json
-import tarfile
-from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,16 +40,23 @@ class Impressions:
     schema: dict[str, Any]
 
 
-def load(archive: Path, campaign: Campaign, policy: Policy) -> Impressions:
-    """Read a campaign from `obp-0.5.7.tar.gz`. Raises `ValueError` for another file."""
-    folder = f"obp-0.5.7/obp/dataset/obd/{policy}/{campaign}"
-    try:
-        with tarfile.open(archive) as tar:
-            items, rows = (list(_rows(tar, f"{folder}/{name}.csv")) for name in ("item_context", campaign))
-    except (KeyError, OSError, tarfile.TarError) as error:
-        raise ValueError(f"{archive} is not the archive of obp 0.5.7: {error}") from error
+def installed_package() -> Path:
+    """Return the directory of the package obp. Raises `ValueError` if it is not installed."""
+    spec = find_spec("obp")
+    if spec is None or spec.origin is None:
+        raise ValueError("The package obp is not installed: `make setup` installs it.")
+    return Path(spec.origin).parent
+
+
+def read_log(package: Path, campaign: Campaign, policy: Policy) -> list[dict[str, str]]:
+    """Return the rows of a campaign's log, by column, in the order of time. Raises `ValueError` for another package."""
+    return sorted(_rows(package, campaign, policy, campaign), key=lambda row: row["timestamp"])
+
+
+def load(package: Path, campaign: Campaign, policy: Policy) -> Impressions:
+    """Read a campaign from the package. Raises `ValueError` for another package."""
+    items, rows = _rows(package, campaign, policy, "item_context"), read_log(package, campaign, policy)
     actions = [_action(item) for item in items]
-    rows.sort(key=lambda row: row["timestamp"])
     context: dict[str, Any] = {name: sorted({row[name] for row in rows}) for name in _USER}
     kinds: dict[str, Any] = {name: sorted({action[name] for action in actions}) for name in _CATEGORIES}
     schema = {
@@ -63,12 +66,12 @@ def load(archive: Path, campaign: Campaign, policy: Policy) -> Impressions:
     return Impressions([_impression(row, actions) for row in rows], schema)
 
 
-def _rows(tar: tarfile.TarFile, name: str) -> Iterator[dict[str, str]]:
-    file = tar.extractfile(name)
-    if file is None:
-        raise KeyError(name)
-    with io.TextIOWrapper(file, "utf-8", newline="") as text:
-        yield from csv.DictReader(text)
+def _rows(package: Path, campaign: Campaign, policy: Policy, name: str) -> list[dict[str, str]]:
+    try:
+        with (package / "dataset" / "obd" / policy / campaign / f"{name}.csv").open(newline="") as file:
+            return list(csv.DictReader(file))
+    except OSError as error:
+        raise ValueError(f"{package} is not the package obp 0.5.7: {error}") from error
 
 
 def _action(item: dict[str, str]) -> dict[str, Any]:

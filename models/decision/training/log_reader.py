@@ -35,6 +35,7 @@ class LoggedDecision:
     source: str = ""
     entity: str | None = None
     """Whom or what it is about: decisions of one entity are not independent."""
+    prediction_id: str = ""
     position: int = 1
     """The position in its slate; the decisions of a slate follow one another in the log."""
 
@@ -155,4 +156,15 @@ def _decision(row: Row, action: str, propensity: float, reward: float | None) ->
         return None
     label = None if row.label is None else places.get(row.label["action"])
     step = step_of(row.features)
-    return LoggedDecision(row.features, chosen, propensity, reward, label, row.split, step, row.source, row.entity)
+    return LoggedDecision(
+        row.features,
+        chosen,
+        propensity,
+        reward,
+        label,
+        row.split,
+        step,
+        row.source,
+        row.entity,
+        row.prediction_id,
+    )

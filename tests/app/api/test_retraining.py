@@ -4,7 +4,9 @@ import pytest
 BODY = {"actor": "ada"}
 
 
-@pytest.mark.parametrize("path", ["/v1/retraining", "/v1/retraining/ocr/triggers", "/v1/models"])
+@pytest.mark.parametrize(
+    "path", ["/v1/retraining", "/v1/retraining/ocr/triggers", "/v1/retraining/ocr/comparison", "/v1/models"]
+)
 async def test_without_a_broker_the_client_is_told_to_retry(http: httpx.AsyncClient, path: str) -> None:
     response = await http.get(path)
     assert response.status_code == 503
@@ -28,3 +30,7 @@ async def test_a_run_without_a_key_needs_an_actor(http: httpx.AsyncClient) -> No
         422,
         "actor: Field required, because the request has no key with a name",
     )
+
+
+async def test_there_is_no_comparison_of_an_unknown_task(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/v1/retraining/none/comparison")).status_code == 404

@@ -2,6 +2,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from models import tensors
 from models.decision import Decision
 from models.decision.request import ids_of
 from models.decision.train import PLAN, simulated
-from tests.support.datasets import write_dataset
+from tests.support.datasets import START, write_dataset
+from tests.support.tasks import Letters
 
 TASK = """
 from models.base import Sample
@@ -67,18 +69,75 @@ def test_two_versions_are_compared_on_logged_choices(tmp_path: Path, monkeypatch
         data, declaration = tensors.encode(choice.features)
         output = {"action": ids_of(choice.features)[choice.chosen], "probabilities": {}}
         outcome = {"output": json.dumps(output), "propensity": choice.propensity, "reward": choice.reward}
-        request = {"prediction_id": str(number), "split": "test", "features": data, "tensors": declaration}
-        rows += [{**request, **outcome}, {**request, **outcome, "split": "train"}]
+        request = {"prediction_id": str(number), "time": START + timedelta(minutes=number), "split": "train"}
+        app = {"request_source": f"app {number % 2}", "features": data, "tensors": declaration}
+        rows.append({**request, **app, **outcome})
     log = str(write_dataset(tmp_path, rows, content_hash="abc"))
-    result = CliRunner().invoke(cli, ["evaluate", "decision", "--off-policy", log, "--json"])
+    options = ["evaluate", "decision", "--off-policy", log, "--over-time", "--by", "request_source"]
+    result = CliRunner().invoke(cli, [*options, "--json"])
     assert result.exit_code == 0, result.output
-    comparison = json.loads(result.stdout)
-    assert comparison["differences"]["dr"] == [0.0, 0.0, 0.0]  # the serving version against itself
-    value, low, high = comparison["versions"]["version"]["estimates"]["snips"]
+    values = json.loads(result.stdout)
+    assert values["differences"]["dr"] == [0.0, 0.0, 0.0]  # the serving version against itself
+    assert (values["split"], values["rows"]) == ("any", "all rows for version 1")
+    value, low, high = values["versions"]["version"]["estimates"]["snips"]
     assert low < value < high
-    lines = CliRunner().invoke(cli, ["evaluate", "decision", "--off-policy", log]).stdout.splitlines()
+    comparison = values["comparison"]
+    assert comparison["total"]["candidate"][0] == pytest.approx(values["versions"]["version"]["estimates"]["dr"][0])
+    assert [part["count"] for part in comparison["over_time"]] == [400]
+    assert [part["slice"] for part in comparison["slices"][0]["parts"]] == ["app 0", "app 1"]
+    lines = CliRunner().invoke(cli, options).stdout.splitlines()
     assert lines[0].startswith("400 logged choices earned ")
+    assert lines[0].endswith("each: all rows for version 1")
     assert [line.split()[0] for line in lines[2:7]] == ["ips", "snips", "dm", "dr", "switch-dr"]
+    assert any(line.startswith("request_source app 1 ") for line in lines)
+    assert lines[-1].startswith("Of the 3 parts, the intervals of all differences hold at once")
+
+
+def test_two_versions_are_compared_on_audited_labels(card: Path, tmp_path: Path) -> None:
+    rows = []
+    for number in range(60):
+        data, declaration = tensors.encode(Letters().preprocess(b"a"))
+        about = {"prediction_id": str(number), "time": START + timedelta(hours=number), "confidence": number / 60}
+        audited = {"selection": "audit", "selection_probability": 0.5, "audit_answered": True, "split": "train"}
+        label = json.dumps({"sum": 97.0 + number % 2})
+        rows.append({**about, **audited, "features": data, "tensors": declaration, "label": label})
+    (tmp_path / "log").mkdir()
+    log = str(write_dataset(tmp_path / "log", rows))
+    options = ["evaluate", "measured", "--outcomes", log, "--over-time", "--by", "confidence"]
+    result = CliRunner().invoke(cli, [*options, "--json"])
+    assert result.exit_code == 0, result.output
+    comparison = json.loads(result.stdout)["comparison"]
+    assert (comparison["evidence"], comparison["total"]["count"], len(comparison["over_time"])) == ("outcomes", 60, 2)
+    assert [part["slice"] for part in comparison["slices"][0]["parts"]] == [
+        "0 to 0.5",
+        "0.5 to 0.8",
+        "0.8 to 0.95",
+        "0.95 to 1",
+    ]
+    lines = CliRunner().invoke(cli, options).stdout.splitlines()
+    assert lines[0] == "60 audited outcomes; 60 of 60 are answered"
+    assert lines[1] == "rows: all rows for version 1"
+    assert "differ on 0 of 60" in lines[4]
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--over-time"], "need --off-policy DATASET or --outcomes DATASET"),
+        (["--off-policy", "log", "--outcomes", "log"], "choose one of"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(options: list[str], problem: str) -> None:
+    result = CliRunner().invoke(cli, ["evaluate", "decision", *options], env={"COLUMNS": "200"})
+    assert result.exit_code == 2
+    assert problem in result.output
+
+
+def test_a_dataset_without_audited_labels_says_what_is_missing(card: Path, tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    result = CliRunner().invoke(cli, ["evaluate", "measured", "--outcomes", str(write_dataset(tmp_path / "log", []))])
+    assert isinstance(result.exception, SetupError)
+    assert "It has no audited labels" in result.exception.remedy
 
 
 def test_an_impossible_off_policy_evaluation_has_a_remedy(tmp_path: Path) -> None:

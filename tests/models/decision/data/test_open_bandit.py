@@ -1,8 +1,6 @@
-"""The loader of the Open Bandit data, on an archive of the same form with two items and three impressions."""
+"""The loader of the Open Bandit data, on files of the same form with two items and three impressions."""
 
-import io
 import json
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -24,18 +22,16 @@ user_feature_0,user_feature_1,user_feature_2,user_feature_3,user-item_affinity_0
 
 
 @pytest.fixture
-def archive(tmp_path: Path) -> Path:
-    path = tmp_path / "obp-0.5.7.tar.gz"
-    with tarfile.open(path, "w:gz") as tar:
-        for name, text in (("item_context", ITEMS), ("men", MEN)):
-            entry = tarfile.TarInfo(f"obp-0.5.7/obp/dataset/obd/random/men/{name}.csv")
-            entry.size = len(text)
-            tar.addfile(entry, io.BytesIO(text.encode()))
-    return path
+def package(tmp_path: Path) -> Path:
+    directory = tmp_path / "dataset/obd/random/men"
+    directory.mkdir(parents=True)
+    for name, text in (("item_context", ITEMS), ("men", MEN)):
+        (directory / f"{name}.csv").write_text(text)
+    return tmp_path
 
 
-def test_impressions_come_in_the_order_of_time(archive: Path) -> None:
-    rounds = load(archive, "men", "random").rounds
+def test_impressions_come_in_the_order_of_time(package: Path) -> None:
+    rounds = load(package, "men", "random").rounds
     assert [(one.shown, one.propensity, one.clicked) for one in rounds] == [
         ("0", 0.25, True),
         ("1", 0.5, False),
@@ -43,22 +39,21 @@ def test_impressions_come_in_the_order_of_time(archive: Path) -> None:
     ]
 
 
-def test_an_impression_is_a_request_of_all_items_with_the_user_s_affinity_to_each(archive: Path) -> None:
-    request = load(archive, "men", "random").rounds[1].request
+def test_an_impression_is_a_request_of_all_items_with_the_user_s_affinity_to_each(package: Path) -> None:
+    request = load(package, "men", "random").rounds[1].request
     assert request["context"]["position"] == "3"
     assert [action["affinity"] for action in request["actions"]] == [0.0, 2.0]
     assert [action["number"] for action in request["actions"]] == [-0.5, 0.25]
 
 
-def test_requests_fit_the_schema_that_is_made_of_the_data(archive: Path, tmp_path: Path) -> None:
-    impressions = load(archive, "men", "random")
+def test_requests_fit_the_schema_that_is_made_of_the_data(package: Path, tmp_path: Path) -> None:
+    impressions = load(package, "men", "random")
     (tmp_path / "schema.json").write_text(json.dumps(impressions.schema))
     task = Decision(schema=str(tmp_path / "schema.json"))
     for one in impressions.rounds:
         assert ids_of(task.preprocess(dumps(one))) == ["0", "1"]
 
 
-def test_a_file_that_is_another_is_named(tmp_path: Path) -> None:
-    (tmp_path / "some.tar.gz").write_bytes(b"no archive")
-    with pytest.raises(ValueError, match=r"some\.tar\.gz is not the archive"):
-        load(tmp_path / "some.tar.gz", "men", "random")
+def test_a_package_that_is_another_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is not the package obp"):
+        load(tmp_path / "other", "men", "random")
