@@ -17,13 +17,13 @@ import typer
 from rich.console import Console
 
 from benchmarks.report import TableSection
-from benchmarks.studies.loop_worth.policies import AUDIT_RATE, PolicyResult, compare
+from benchmarks.studies.loop_worth.policies import Comparison, PolicyResult
 from benchmarks.studies.loop_worth.sources import STREAMED_TASKS
 from benchmarks.studies.loop_worth.streams import draw_stream
 from benchmarks.studies.summary import RESULTS, markdown
 
 DAYS = 30
-REQUESTS = {"scales": 200, "ocr": 200, "speech_to_text": 100, "object_detection": 100, "decision": 1000}
+REQUESTS = {"scales": 300, "ocr": 200, "speech_to_text": 100, "object_detection": 100, "decision": 500}
 """A day, so that a task takes at most 20 minutes on one core."""
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -57,6 +57,7 @@ def main(
     task: Annotated[str, typer.Argument(help=f"One of {', '.join(STREAMED_TASKS)}.")],
     days: Annotated[int, typer.Option(min=10, help="Simulated days.")] = DAYS,
     requests: Annotated[int | None, typer.Option(min=20, help="Requests a day.")] = None,
+    audit_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of the answers that people review.")] = 0.2,
     seed: int = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
 ) -> None:
@@ -66,10 +67,10 @@ def main(
     console, started = Console(stderr=True, highlight=False), time.monotonic()
     streamed, results = STREAMED_TASKS[task], list[PolicyResult]()
     stream = draw_stream(streamed, days, requests or REQUESTS[task], seed)
-    for result in compare(streamed, stream, seed):
+    for result in Comparison(streamed, stream, audit_rate, seed).results():
         results.append(result)
         console.print(f"{result.policy}: {result.score:.4f} after {time.monotonic() - started:.0f} s")
-    options = {"task": task, "days": days, "requests": len(stream[0]), "seed": seed, "audit rate": AUDIT_RATE}
+    options = {"task": task, "days": days, "requests": len(stream[0]), "seed": seed, "audit_rate": audit_rate}
     document: dict[str, Any] = {
         **options,
         "recovered": recovered_share(results),

@@ -77,12 +77,13 @@ class Deployment:
         values = dict[int, float]()
         for (version, role), part in parts.items():
             path = fetch_model(self.settings, self.models, version)
-            for request, decoded in zip(
-                part, predict(self.task, path, [request.asked for request in part]), strict=True
-            ):
-                self.log.add(request, version, role, decoded)
-                if role != "shadow":
-                    values[request.number] = self._streamed.value(self.task, request.sample, decoded.output)
+            decoded = predict(self.task, path, [request.asked for request in part])
+            self.log.add(version, role, zip(part, decoded, strict=True))
+            if role != "shadow":
+                values |= {
+                    request.number: self._streamed.value(self.task, request.sample, answer.output)
+                    for request, answer in zip(part, decoded, strict=True)
+                }
         return [values[request.number] for request in requests]
 
     def look(self) -> None:

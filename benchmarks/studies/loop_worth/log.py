@@ -2,9 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from functools import partial
+from functools import cached_property, lru_cache, partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -40,11 +40,14 @@ _OUTCOME_FIELDS |= {"selection", "selection_probability", "audit_answered"}
 
 def predict(task: Task, version: Path, asked: Sequence[Asked]) -> list[Decoded]:
     """Return a version's predictions, as the platform's predictor makes them."""
-    predictor = Predictor(task, LocalModel(version), max_attempts=1)
+    predictor = Predictor(task, _open_model(version), max_attempts=1)
     results = asyncio.run(predictor(ModelRef(name=task.name, version="1"), asked))
     predictions = [result.prediction for result in results if isinstance(result, PredictionResult)]
     assert len(predictions) == len(asked)
     return predictions
+
+
+_open_model = lru_cache(maxsize=8)(LocalModel)
 
 
 class Log:
@@ -54,12 +57,25 @@ class Log:
         self._streamed, self._seed = streamed, seed
         self._task = streamed.task()
         self._settings = settings.for_task(self._task.name)
-        self.catalog = Catalog(settings.catalog_url)
-        self.catalog.upgrade()
+        self._catalog_url = settings.catalog_url
         self.labels = 0
         """The corrections or rewards that were given."""
+        self._unread = list[ConsumedRecord]()
         self._rows = list[dict[str, Any]]()
         self._offsets = count()
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalog of all that is logged; it is written only for who reads it."""
+        self._catalog.project(self._unread)
+        self._unread.clear()
+        return self._catalog
+
+    @cached_property
+    def _catalog(self) -> Catalog:
+        catalog = Catalog(self._catalog_url)
+        catalog.upgrade()
+        return catalog
 
     def consume(self, record: Record, at: datetime) -> ConsumedRecord:
         """Return a record as it is consumed."""
@@ -67,8 +83,13 @@ class Log:
         origin = Origin(TopicId(record.topic), record.topic, *position)
         return ConsumedRecord(origin, record.key, record.value, record.headers)
 
-    def add(self, request: Request, version: str, role: Role, decoded: Decoded) -> None:
-        """Log an answer, with the feedback that people give on it."""
+    def add(self, version: str, role: Role, answers: Iterable[tuple[Request, Decoded]]) -> None:
+        """Log a version's answers, with the feedback that people give on them."""
+        for request, decoded in answers:
+            self._unread += self._records(request, version, role, decoded)
+
+    def _records(self, request: Request, version: str, role: Role, decoded: Decoded) -> list[ConsumedRecord]:
+        """Return the records of an answer, and add the row of a dataset."""
         made = self._make_prediction(request, version, role, decoded)
         records = [_record_prediction(made, request)]
         if role != "shadow":
@@ -81,7 +102,7 @@ class Log:
             outcome = build_outcome(self._task, self._settings, PredictionHistory(served, feedback), request.time)
             records += [build_outcome_record(outcome, request.time)] if outcome else []
             self._rows.append(_make_row(request, made, outcome))
-        self.catalog.project([self.consume(record, request.time) for record in records])
+        return [self.consume(record, request.time) for record in records]
 
     def _make_prediction(self, request: Request, version: str, role: Role, decoded: Decoded) -> PredictionMade:
         id = request.asked.prediction_id

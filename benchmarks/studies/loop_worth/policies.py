@@ -1,7 +1,7 @@
 """The policies that the study compares: never to retrain, always to retrain, the loop, and an oracle."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,26 +17,35 @@ from benchmarks.studies.loop_worth.streams import PHASES, START, Request, Stream
 
 Stream = Sequence[Sequence[Request]]
 
-AUDIT_RATE = 0.2
 LOOKS_A_DAY = 4
-LOOP = RetrainingSettings.model_validate(
-    {
-        "triggers": {"min_new_labels": 150, "quality_min_labelled": 20, "drift_windows": None},
-        "window_minutes": 24 * 60,
-        "feedback_wait_minutes": 0,
-        "dataset_days": 7,
-        "gate": {"recent_outcomes": 40, "unseen_loss": 0.1, "max_latency_ratio": 1e6},
-        "rollout": {
-            "assignment": "request",
-            "min_shadow_answers": 50,
-            "canary_shares": [0.5],
-            "min_answers": 50,
-            "max_minutes": 12 * 60,
-            "max_latency_ratio": 1e6,
-        },
-    }
-)
-"""A deployment's settings, scaled to a stream of a few hundred requests a day, whose time is simulated."""
+_TRUSTED_LATENCY_RATIO = 1e6
+"""The time is simulated: the latencies that the gate measures are those of a busy machine."""
+
+
+def scale_settings(labels_a_day: float) -> RetrainingSettings:
+    """Return a deployment's settings for a stream of a few hundred requests a day, whose source changes in a week."""
+    return RetrainingSettings.model_validate(
+        {
+            "triggers": {"min_new_labels": round(2 * labels_a_day), "quality_min_labelled": 20, "drift_windows": None},
+            "window_minutes": 24 * 60,
+            "feedback_wait_minutes": 0,
+            "dataset_days": 7,
+            "gate": {
+                "recent_outcomes": 20,
+                "history_tolerance": 1.0,  # what the old source asked for need not be right any more
+                "unseen_loss": 0.1,  # the shadow compares both versions on each label before anybody is served
+                "max_latency_ratio": _TRUSTED_LATENCY_RATIO,
+            },
+            "rollout": {
+                "assignment": "request",
+                "min_shadow_answers": 30,
+                "canary_shares": [0.5],
+                "min_answers": 30,
+                "max_minutes": 12 * 60,
+                "max_latency_ratio": _TRUSTED_LATENCY_RATIO,
+            },
+        }
+    )
 
 
 @dataclass(frozen=True)
@@ -58,24 +67,51 @@ class PolicyResult:
         return float(np.mean(self.daily_scores))
 
 
-def compare(streamed: StreamedTask, stream: Stream, seed: int) -> Iterator[PolicyResult]:
-    """Yield each policy's result on the same stream."""
-    with TemporaryDirectory() as directory:
-        home = Path(directory)
-        first = next(iter(shipped_versions(streamed.task()).values()))
-        yield PolicyResult("never", _score_version(streamed, stream, first))
-        yield _always(_deployment(streamed, home / "always", RetrainingSettings(), seed), stream)
-        yield _loop(_deployment(streamed, home / "loop", LOOP, seed), stream)
-        for phase in range(len(PHASES)):
-            _inform(_deployment(streamed, home / f"phase-{phase}", RetrainingSettings(), seed, 1.0), stream, phase)
-        yield _oracle(streamed, stream, [first, *sorted(home.glob("*/runs/*/candidate/model.onnx"))])
+@dataclass(frozen=True)
+class Comparison:
+    """A stream, and the people who answer."""
 
+    streamed: StreamedTask
+    stream: Stream
+    audit_rate: float
+    """The share of the answers that are audited, all of them answered. Rewards come for every answer."""
+    seed: int
 
-def _deployment(
-    streamed: StreamedTask, home: Path, plan: RetrainingSettings, seed: int, audit_rate: float = AUDIT_RATE
-) -> Deployment:
-    rules = TaskSettings(audit_rate=audit_rate, full_feedback=streamed.rewards is not None, retraining=plan)
-    return Deployment(streamed, Settings(home=home, task_settings={streamed.task().name: rules}), seed)
+    def results(self) -> Iterator[PolicyResult]:
+        """Yield each policy's result."""
+        labelled_share = self.audit_rate if self.streamed.rewards is None else 1.0
+        plan = scale_settings(labelled_share * len(self.stream[0]))
+        with TemporaryDirectory() as directory:
+            home = Path(directory)
+            first = next(iter(shipped_versions(self.streamed.task()).values()))
+            yield PolicyResult("never", self._score_version(first))
+            yield _always(self._deployment(home / "always", RetrainingSettings()), self.stream)
+            yield _loop(self._deployment(home / "loop", plan), self.stream)
+            informed = replace(self, audit_rate=1.0)
+            for phase in range(len(PHASES)):
+                _inform(informed._deployment(home / f"phase-{phase}", RetrainingSettings()), self.stream, phase)
+            yield self._oracle([first, *sorted(home.glob("*/runs/*/candidate/model.onnx"))])
+
+    def _deployment(self, home: Path, plan: RetrainingSettings) -> Deployment:
+        is_rewarded = self.streamed.rewards is not None
+        rules = TaskSettings(audit_rate=self.audit_rate, full_feedback=is_rewarded, retraining=plan)
+        return Deployment(
+            self.streamed, Settings(home=home, task_settings={self.streamed.task().name: rules}), self.seed
+        )
+
+    def _oracle(self, versions: Sequence[Path]) -> PolicyResult:
+        """Serve each day by the version that is the best for it, in hindsight."""
+        scores = np.array([self._score_version(version) for version in versions])
+        return PolicyResult(
+            "oracle", scores.max(axis=0).tolist(), len(versions) - 1, labels=sum(map(len, self.stream))
+        )
+
+    def _score_version(self, version: Path) -> list[float]:
+        """Return what a version alone would score on each day."""
+        task, requests = self.streamed.task(), [request for day in self.stream for request in day]
+        answers = zip(requests, predict(task, version, [request.asked for request in requests]), strict=True)
+        values = [self.streamed.value(task, request.sample, answer.output) for request, answer in answers]
+        return [float(score) for score in np.reshape(values, (len(self.stream), -1)).mean(axis=1)]
 
 
 def _always(deployment: Deployment, stream: Stream) -> PolicyResult:
@@ -108,13 +144,6 @@ def _inform(deployment: Deployment, stream: Stream, phase: int) -> None:
     deployment.promote_new()
 
 
-def _oracle(streamed: StreamedTask, stream: Stream, versions: Sequence[Path]) -> PolicyResult:
-    """Serve each day by the version that is the best for it, in hindsight."""
-    scores = np.array([_score_version(streamed, stream, version) for version in versions])
-    labels = sum(map(len, stream))
-    return PolicyResult("oracle", scores.max(axis=0).tolist(), len(versions) - 1, labels=labels)
-
-
 def _result(policy: str, deployment: Deployment, scores: list[float]) -> PolicyResult:
     runs = deployment.models.runs.values()
     promotions = sum(change.event.action == "promote" for change in deployment.models.changes)
@@ -127,21 +156,3 @@ def _result(policy: str, deployment: Deployment, scores: list[float]) -> PolicyR
         refusals=sum(outcome != "promoted" for outcome in ended),
         labels=deployment.log.labels,
     )
-
-
-def _score_version(streamed: StreamedTask, stream: Stream, version: Path) -> list[float]:
-    """Return what a version alone would score on each day."""
-    task = streamed.task()
-    return [
-        float(
-            np.mean(
-                [
-                    streamed.value(task, request.sample, decoded.output)
-                    for request, decoded in zip(
-                        requests, predict(task, version, [request.asked for request in requests]), strict=True
-                    )
-                ]
-            )
-        )
-        for requests in stream
-    ]
