@@ -11,8 +11,8 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 

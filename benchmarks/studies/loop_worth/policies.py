@@ -13,7 +13,7 @@ from app.settings import Settings, TaskSettings
 from app.settings.retraining import RetrainingSettings
 from benchmarks.studies.loop_worth.deployment import Deployment
 from benchmarks.studies.loop_worth.log import predict
-from benchmarks.studies.loop_worth.streams import PHASES, START, Request, StreamedTask
+from benchmarks.studies.loop_worth.streams import START, Request, StreamedTask
 
 Stream = Sequence[Sequence[Request]]
 
@@ -22,25 +22,32 @@ _TRUSTED_LATENCY_RATIO = 1e6
 """The time is simulated: the latencies that the gate measures are those of a busy machine."""
 
 
-def scale_settings(labels_a_day: float) -> RetrainingSettings:
-    """Return a deployment's settings for a stream of a few hundred requests a day, whose source changes in a week."""
+def scale_settings(requests: int, labelled_share: float) -> RetrainingSettings:
+    """Return a deployment's settings for a stream of so many requests a day, whose source changes within a week.
+
+    A run starts after the labels of two days at the latest; each step of a rollout takes half a day.
+    """
     return RetrainingSettings.model_validate(
         {
-            "triggers": {"min_new_labels": round(2 * labels_a_day), "quality_min_labelled": 20, "drift_windows": None},
+            "triggers": {
+                "min_new_labels": round(2 * labelled_share * requests),
+                "quality_min_labelled": 20,
+                "drift_windows": None,
+            },
             "window_minutes": 24 * 60,
             "feedback_wait_minutes": 0,
             "dataset_days": 7,
             "gate": {
-                "recent_outcomes": 20,
+                "recent_outcomes": 30,
                 "history_tolerance": 1.0,  # what the old source asked for need not be right any more
                 "unseen_loss": 0.1,  # the shadow compares both versions on each label before anybody is served
                 "max_latency_ratio": _TRUSTED_LATENCY_RATIO,
             },
             "rollout": {
                 "assignment": "request",
-                "min_shadow_answers": 30,
+                "min_shadow_answers": requests // 4,
                 "canary_shares": [0.5],
-                "min_answers": 30,
+                "min_answers": requests // 8,
                 "max_minutes": 12 * 60,
                 "max_latency_ratio": _TRUSTED_LATENCY_RATIO,
             },
@@ -79,18 +86,22 @@ class Comparison:
 
     def results(self) -> Iterator[PolicyResult]:
         """Yield each policy's result."""
-        labelled_share = self.audit_rate if self.streamed.rewards is None else 1.0
-        plan = scale_settings(labelled_share * len(self.stream[0]))
         with TemporaryDirectory() as directory:
             home = Path(directory)
             first = next(iter(shipped_versions(self.streamed.task()).values()))
             yield PolicyResult("never", self._score_version(first))
             yield _always(self._deployment(home / "always", RetrainingSettings()), self.stream)
-            yield _loop(self._deployment(home / "loop", plan), self.stream)
+            yield self.follow_loop(home / "loop")
             informed = replace(self, audit_rate=1.0)
-            for phase in range(len(PHASES)):
+            for phase in range(self.stream[-1][-1].phase + 1):
                 _inform(informed._deployment(home / f"phase-{phase}", RetrainingSettings()), self.stream, phase)
             yield self._oracle([first, *sorted(home.glob("*/runs/*/candidate/model.onnx"))])
+
+    def follow_loop(self, home: Path) -> PolicyResult:
+        """Return the result of the loop, whose files are in this folder."""
+        labelled_share = self.audit_rate if self.streamed.rewards is None else 1.0
+        plan = scale_settings(len(self.stream[0]), labelled_share)
+        return _loop(self._deployment(home, plan), self.stream)
 
     def _deployment(self, home: Path, plan: RetrainingSettings) -> Deployment:
         is_rewarded = self.streamed.rewards is not None
@@ -102,9 +113,7 @@ class Comparison:
     def _oracle(self, versions: Sequence[Path]) -> PolicyResult:
         """Serve each day by the version that is the best for it, in hindsight."""
         scores = np.array([self._score_version(version) for version in versions])
-        return PolicyResult(
-            "oracle", scores.max(axis=0).tolist(), len(versions) - 1, labels=sum(map(len, self.stream))
-        )
+        return PolicyResult("oracle", scores.max(axis=0).tolist(), len(versions) - 1, labels=sum(map(len, self.stream)))
 
     def _score_version(self, version: Path) -> list[float]:
         """Return what a version alone would score on each day."""

@@ -1,7 +1,7 @@
 """The sources of each task's requests: the usual one, a new one, another one."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from io import BytesIO
 
@@ -28,6 +28,7 @@ _CHUNK = 100
 
 def _drifted(name: str) -> Callable[[int], Samples]:
     """Return the source on which the shipped version is bad, as the study `rewards` has it."""
+
     def draw(seed: int) -> Samples:
         part = 0
         while True:

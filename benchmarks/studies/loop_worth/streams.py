@@ -4,7 +4,7 @@ The usual source is alone at first. A new one appears in steps and stays; anothe
 is alone again, so that what was learned of it first is right once more.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -70,14 +70,16 @@ class Request:
     asked: Asked
 
 
-def draw_stream(streamed: StreamedTask, days: int, requests: int, seed: int) -> list[list[Request]]:
+def draw_stream(
+    streamed: StreamedTask, days: int, requests: int, seed: int, phases: Sequence[Phase] = PHASES
+) -> list[list[Request]]:
     """Return the requests of each day, the same for the same seed."""
     task, rng = streamed.task(), np.random.default_rng([seed, 30])
     sources = {name: make(seed) for name, make in streamed.sources.items()}
     stream = []
     for day in range(days):
-        number = next(index for index, phase in enumerate(PHASES) if day < round(phase.end * days))
-        phase = PHASES[number]
+        number = next(index for index, phase in enumerate(phases) if day < round(phase.end * days))
+        phase = phases[number]
         names = ["usual" if rng.random() >= phase.share else phase.source for _ in range(requests)]
         stream.append(
             [
