@@ -38,7 +38,7 @@ def scale_settings(requests: int, labelled_share: float) -> RetrainingSettings:
             "feedback_wait_minutes": 0,
             "dataset_days": 7,
             "gate": {
-                "recent_outcomes": 30,
+                "recent_outcomes": 20,  # as few as the gate takes: a change shows the soonest
                 "history_tolerance": 1.0,  # what the old source asked for need not be right any more
                 "unseen_loss": 0.1,  # the shadow compares both versions on each label before anybody is served
                 "max_latency_ratio": _TRUSTED_LATENCY_RATIO,

@@ -56,7 +56,7 @@ class StreamedTask:
         if self.rewards is None:
             return task.score(output, sample.correction)
         expected = self.rewards(sample)
-        return sum(probability * expected[action] for action, probability in output["probabilities"].items())
+        return float(sum(probability * expected[action] for action, probability in output["probabilities"].items()))
 
 
 @dataclass(frozen=True)
