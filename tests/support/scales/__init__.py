@@ -40,10 +40,10 @@ class Scales(Task):
         return [Sample("two", b"0 2.0", "text/plain", {"weight": 2.0})]
 
     def demonstration(self, seed: int) -> Iterator[Sample]:
-        return _weigh_samples(0, 0.0)
+        return weigh_samples(0, 0.0)
 
     def drifted(self, seed: int) -> Iterator[Sample]:
-        return _weigh_samples(1, 5.0)
+        return weigh_samples(1, 5.0)
 
 
 def train(task: Task, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
@@ -60,7 +60,7 @@ def train(task: Task, dataset: Path | None, parent: Path | None, seed: int, on_s
     return Trained(make_scale_model(offset), {"figures": {"off": offset}})
 
 
-def _weigh_samples(scale: int, error: float) -> Iterator[Sample]:
+def weigh_samples(scale: int, error: float) -> Iterator[Sample]:
     """Yield the readings of a scale with an error, and the true weights. No two are equal, or they were one entity."""
     for number in count():
         reading = number % 50 + number / 65_536
