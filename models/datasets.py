@@ -5,13 +5,13 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,9 +22,17 @@ from models.base import Features, Rejected, Untrainable
 ROWS = "rows.parquet"
 MANIFEST = "manifest.json"
 _COLUMNS = [
-    *("features", "tensors", "split", "output", "propensity", "label", "reward", "request_source", "entity", "time")
+    *("features", "tensors", "split", "output", "propensity", "label", "reward", "request_source", "entity", "time"),
+    "preferences",
 ]
 _BATCH = 256
+
+
+class OutputPair(NamedTuple):
+    """Two outputs for one request, of which people prefer one."""
+
+    better: dict[str, Any]
+    worse: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,8 @@ class Row:
     entity: str | None = None
     """Whom or what the request is about: rows of one entity are not independent."""
     time: datetime | None = None
+    preferences: Sequence[OutputPair] = ()
+    """Comparisons of the served output with others."""
 
 
 def rows(dataset: Path) -> Iterator[Row]:
@@ -80,18 +90,23 @@ def content_hash(dataset: Path) -> str:
 
 
 def _row(values: dict[str, Any]) -> Row:
-    label = values["label"]
+    label, output = values["label"], json.loads(values["output"])
     return Row(
         tensors.decode(values["features"], values["tensors"]),
         values["split"],
-        json.loads(values["output"]),
+        output,
         values["propensity"],
         None if label is None else json.loads(label),
         values["reward"],
         values["request_source"] or "",
         values["entity"],
         values["time"],
+        _pairs(output, json.loads(values.get("preferences") or "[]")),  # older releases lack the column
     )
+
+
+def _pairs(output: dict[str, Any], preferences: Sequence[Mapping[str, dict[str, Any]]]) -> list[OutputPair]:
+    return [OutputPair(**{"better": output, "worse": output, **preference}) for preference in preferences]
 
 
 def why_nothing(counts: Mapping[str, int]) -> str:

@@ -29,6 +29,10 @@ EXAMPLES: dict[str, Any] = {
         "summary": "A reward, by the application's own request id",
         "value": {"task": "ocr", "request_id": "invoice-17", "request_source": "shop", "reward": 0.5, "actor": "shop"},
     },
+    "preference": {
+        "summary": "Another output that is better than the served one",
+        "value": {"prediction_id": _EXAMPLE_ID, "preference": {"better": {"text": "128"}}, "actor": "ada"},
+    },
 }
 RESPONSES: dict[int | str, dict[str, Any]] = {
     **AUTH_RESPONSES,
@@ -66,7 +70,7 @@ PredictionQuery = Annotated[
 
 
 class FeedbackRequest(FeedbackGiven):
-    """Feedback on a prediction: at least one of `correction`, `reward` and `accepted`.
+    """Feedback on a prediction: at least one of `correction`, `reward`, `accepted` and `preference`.
 
     It names the prediction by its id, or by its task and the request's id.
     """

@@ -163,9 +163,11 @@ class Hindsight:
         correction: dict[str, Any] | None = None,
         reward: float | None = None,
         accepted: bool | None = None,
+        preference: dict[str, Any] | None = None,
     ) -> str:
-        """Send a correction, a reward, or the confirmation that the output is right. Return the event's id.
+        """Send a correction, a reward, an acceptance, or a preference. Return the event's id.
 
+        A preference is another output that is better or worse: `{"better": output}` or `{"worse": output}`.
         `actor` is who gives it: by default the owner of the `api_key`; without a key, the client's `source`.
         """
         actor = actor or self._default_actor
@@ -175,6 +177,7 @@ class Hindsight:
             correction=correction,
             reward=reward,
             accepted=accepted,
+            preference=preference,
             actor=actor or _KEY_OWNER,
         )
         event_id = str(uuid.uuid4())

@@ -1,6 +1,6 @@
 """Event types of requests, features, predictions, feedback and outcomes; `app.events.cloudevents` has the envelope."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -128,10 +128,26 @@ class PredictionFailed(EventData):
     """
 
 
-class FeedbackGiven(PredictionReference):
-    """Feedback on a prediction by a person or an application: at least one of correction, reward and acceptance.
+class Preference(FrozenModel):
+    """A comparison of the served output with another output for the same request: exactly one of the two fields."""
 
-    It refers to the prediction by its id, or by task and request id.
+    better: dict[str, Any] | None = None
+    """An output that is better than the served one, in the same format."""
+    worse: dict[str, Any] | None = None
+    """An output that is worse than the served one, in the same format."""
+
+    @model_validator(mode="after")
+    def _check_content(self) -> Self:
+        if (self.better is None) == (self.worse is None):
+            raise ValueError("exactly one of better and worse is needed")
+        return self
+
+
+class FeedbackGiven(PredictionReference):
+    """Feedback on a prediction by a person or an application.
+
+    It has at least one of correction, reward, acceptance and preference. It refers to the prediction by its id, or by
+    task and request id.
     """
 
     type: ClassVar[str] = "hindsight.feedback.given.v1"
@@ -142,6 +158,8 @@ class FeedbackGiven(PredictionReference):
     """How good the prediction was, from -1 to 1."""
     accepted: bool | None = None
     """Whether the prediction was right."""
+    preference: Preference | None = None
+    """Another output for the same request that is better, or worse, than the served one."""
     actor: Actor
     """The person or application that gives the feedback."""
     queue: Literal["audit", "uncertain"] | None = None
@@ -151,9 +169,19 @@ class FeedbackGiven(PredictionReference):
 
     @model_validator(mode="after")
     def _check_content(self) -> Self:
-        if self.correction is None and self.reward is None and self.accepted is None:
-            raise ValueError("at least one of correction, reward and accepted is needed")
+        if all(content is None for content in (self.correction, self.reward, self.accepted, self.preference)):
+            raise ValueError("at least one of correction, reward, accepted and preference is needed")
         return self.check_reference()
+
+    def validated(self, validate: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Self:
+        """Return it with the outputs that it contains as `validate` returns them. Raises what that raises."""
+        changed: dict[str, Any] = {}
+        if self.correction is not None:
+            changed["correction"] = validate(self.correction)
+        if self.preference is not None:
+            outputs = self.preference.model_dump(exclude_none=True)
+            changed["preference"] = Preference(**{name: validate(output) for name, output in outputs.items()})
+        return self.model_copy(update=changed)
 
 
 class FeedbackRetracted(PredictionReference):
@@ -217,6 +245,8 @@ class OutcomeRecorded(EventData):
     """The number of feedback events that count."""
     retracted: Count = 0
     """The number of feedback events that were retracted."""
+    preferences: tuple[Preference, ...] = ()
+    """Other outputs that are better or worse, by the task's label rule for each of them."""
     selection: Literal["all", "audit", "volunteer"]
     """How the prediction was selected for review: as all are, by random audit, or by a volunteer."""
     selection_probability: Probability | None = None

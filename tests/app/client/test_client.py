@@ -265,7 +265,7 @@ async def test_feedback_of_another_client_is_retracted_by_its_id_through_the_api
 
 async def test_refused_feedback_raises_its_reason(client: Hindsight) -> None:
     prediction = prediction_id("ocr", SOURCE, "1")
-    with pytest.raises(ClientError, match="at least one of correction, reward and accepted"):
+    with pytest.raises(ClientError, match="at least one of correction, reward, accepted and preference"):
         await client.feedback(prediction, actor="ada")
     with pytest.raises(ClientError, match=r"no symbol for '€'.*422"):
         await client.feedback(prediction, correction={"text": "€"}, actor="ada")

@@ -32,7 +32,7 @@ async def test_feedback_is_retracted_by_its_id(platform: Settings) -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ([], "at least one of correction, reward and accepted is needed"),
+        ([], "at least one of correction, reward, accepted and preference is needed"),
         (["--correction", '{"text": "€"}'], "no symbol for '€'"),
     ],
 )
@@ -56,7 +56,7 @@ def test_a_correction_is_a_json_object(correction: str, reason: str) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
-    [([], "the prediction's id is needed"), (["--retract", "7", "--accepted"], "excludes --correction, --reward")],
+    [([], "the prediction's id is needed"), (["--retract", "7", "--accepted"], "excludes all feedback")],
 )
 def test_a_prediction_is_needed_for_feedback_and_no_content_for_a_retraction(arguments: list[str], reason: str) -> None:
     result = CliRunner().invoke(cli, ["feedback", *arguments], env={"COLUMNS": "200"})

@@ -22,7 +22,7 @@ names = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_
 @pytest.mark.parametrize(
     ("feedback_data", "reason"),
     [
-        ({"prediction_id": PREDICTION}, "at least one of correction, reward and accepted"),
+        ({"prediction_id": PREDICTION}, "at least one of correction, reward, accepted and preference"),
         ({"reward": 1}, "either prediction_id, or task and request_id"),
         ({"reward": 1, "task": "letters"}, "either prediction_id, or task and request_id"),
         ({"reward": 1, "request_id": "1"}, "either prediction_id, or task and request_id"),

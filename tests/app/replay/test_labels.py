@@ -19,6 +19,17 @@ def test_a_missing_reward_is_the_default_once_its_window_has_ended(build: BuildD
     assert late["reward_defaulted"].to_list() == [True, False]
 
 
+def test_preferences_are_in_the_dataset_and_its_hash_until_they_are_retracted(build: BuildDataset) -> None:
+    given = [*history(ONE, TWO), (5.0, ONE.feedback_record(1, preference={"better": {"sum": 1.0}}))]
+    (rows, manifest), (_, again) = (build(append_to_log(given)) for _ in range(2))
+    assert rows["preferences"].to_list() == ['[{"better":{"sum":1.0}}]', None]
+    _, without = build(append_to_log(history(ONE, TWO)))
+    retracted, manifest_retracted = build(append_to_log([*given, (10.0, retraction_record(ONE, 1))]))
+    assert retracted["preferences"].to_list() == [None, None]
+    assert manifest["content_hash"] == again["content_hash"] != without["content_hash"]
+    assert manifest_retracted["content_hash"] == without["content_hash"]
+
+
 def retraction_record(request: RequestHistory, number: int, actor: str = "ada", source: str | None = None) -> Record:
     """Return the retraction of the `number`-th feedback on a request."""
     retraction = FeedbackRetracted(
