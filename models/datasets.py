@@ -55,7 +55,7 @@ class Row:
     """Whom or what the request is about: rows of one entity are not independent."""
     time: datetime | None = None
     preferences: Sequence[OutputPair] = ()
-    """Comparisons of the served output with others."""
+    """Comparisons of the served output with others; older releases lack the column."""
 
 
 def rows(dataset: Path) -> Iterator[Row]:
@@ -101,12 +101,13 @@ def _row(values: dict[str, Any]) -> Row:
         values["request_source"] or "",
         values["entity"],
         values["time"],
-        _pairs(output, json.loads(values.get("preferences") or "[]")),  # older releases lack the column
+        [_pair(output, preference) for preference in json.loads(values.get("preferences") or "[]")],
     )
 
 
-def _pairs(output: dict[str, Any], preferences: Sequence[Mapping[str, dict[str, Any]]]) -> list[OutputPair]:
-    return [OutputPair(**{"better": output, "worse": output, **preference}) for preference in preferences]
+def _pair(served: dict[str, Any], preference: Mapping[str, Any]) -> OutputPair:
+    other = preference["output"]
+    return OutputPair(other, served) if preference["better"] else OutputPair(served, other)
 
 
 def why_nothing(counts: Mapping[str, int]) -> str:

@@ -31,7 +31,11 @@ EXAMPLES: dict[str, Any] = {
     },
     "preference": {
         "summary": "Another output that is better than the served one",
-        "value": {"prediction_id": _EXAMPLE_ID, "preference": {"better": {"text": "128"}}, "actor": "ada"},
+        "value": {
+            "prediction_id": _EXAMPLE_ID,
+            "preference": {"output": {"text": "128"}, "better": True},
+            "actor": "ada",
+        },
     },
 }
 RESPONSES: dict[int | str, dict[str, Any]] = {

@@ -167,7 +167,7 @@ class Hindsight:
     ) -> str:
         """Send a correction, a reward, an acceptance, or a preference. Return the event's id.
 
-        A preference is another output that is better or worse: `{"better": output}` or `{"worse": output}`.
+        A preference is another output, and whether it is better than the served one: `{"output": ..., "better": True}`.
         `actor` is who gives it: by default the owner of the `api_key`; without a key, the client's `source`.
         """
         actor = actor or self._default_actor

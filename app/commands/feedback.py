@@ -32,8 +32,8 @@ def feedback(
     if better is not None and worse is not None:
         raise typer.BadParameter("it excludes --worse: give feedback twice", param_hint="--better")
     label = _parse_object(correction, "--correction")
-    compared = {"better": _parse_object(better, "--better"), "worse": _parse_object(worse, "--worse")}
-    preference = {name: output for name, output in compared.items() if output is not None} or None
+    other = _parse_object(worse, "--worse") if better is None else _parse_object(better, "--better")
+    preference = None if other is None else {"output": other, "better": better is not None}
     if retract is not None and (label, reward, accepted, preference) != (None, None, False, None):
         raise typer.BadParameter("it excludes all feedback", param_hint="--retract")
     if retract is None and prediction_id is None:

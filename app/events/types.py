@@ -129,18 +129,12 @@ class PredictionFailed(EventData):
 
 
 class Preference(FrozenModel):
-    """A comparison of the served output with another output for the same request: exactly one of the two fields."""
+    """A comparison of the served output with another output for the same request."""
 
-    better: dict[str, Any] | None = None
-    """An output that is better than the served one, in the same format."""
-    worse: dict[str, Any] | None = None
-    """An output that is worse than the served one, in the same format."""
-
-    @model_validator(mode="after")
-    def _check_content(self) -> Self:
-        if (self.better is None) == (self.worse is None):
-            raise ValueError("exactly one of better and worse is needed")
-        return self
+    output: dict[str, Any]
+    """The other output, in the same format as the prediction's."""
+    better: bool
+    """Whether the other output is better than the served one; false if it is worse."""
 
 
 class FeedbackGiven(PredictionReference):
@@ -179,8 +173,7 @@ class FeedbackGiven(PredictionReference):
         if self.correction is not None:
             changed["correction"] = validate(self.correction)
         if self.preference is not None:
-            outputs = self.preference.model_dump(exclude_none=True)
-            changed["preference"] = Preference(**{name: validate(output) for name, output in outputs.items()})
+            changed["preference"] = self.preference.model_copy(update={"output": validate(self.preference.output)})
         return self.model_copy(update=changed)
 
 

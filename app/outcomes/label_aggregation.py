@@ -225,13 +225,10 @@ def _choose_preferences(
     served = canonical_json(_as_correction(task, output))
     opinions: dict[str, dict[str, _ActorOpinion]] = {}
     for event, _ in valid_feedback:
-        if event.feedback.preference is None:
-            continue
-        preference, actor = event.feedback.preference.model_dump(exclude_none=True), event.feedback.actor
-        (other,) = map(canonical_json, preference.values())
-        if other != served:
+        preference, actor = event.feedback.preference, event.feedback.actor
+        if preference is not None and (other := canonical_json(preference.output)) != served:
             opinions.setdefault(other, {}).pop(actor, None)  # reinsert: ordered by last event
-            opinions[other][actor] = _ActorOpinion(actor, canonical_json(preference), None)
+            opinions[other][actor] = _ActorOpinion(actor, canonical_json(preference.model_dump()), None)
     chosen = [_choose_label(task_settings, list(opinions[other].values())) for other in sorted(opinions)]
     return f"[{','.join(map(str, chosen))}]" if chosen else None
 

@@ -42,7 +42,7 @@ def test_rows_come_in_order_with_their_features_labels_and_rewards(tmp_path: Pat
 
 
 def test_a_preference_is_a_pair_of_the_served_output_and_another(tmp_path: Path) -> None:
-    preferences = json.dumps([{"better": {"text": "a"}}, {"worse": {"text": "b"}}])
+    preferences = json.dumps([{"output": {"text": text}, "better": text == "a"} for text in "ab"])
     first, second = rows(written(tmp_path, [values(0, preferences=preferences), values(1)]))
     assert first.preferences == [OutputPair({"text": "a"}, {"text": "0"}), OutputPair({"text": "0"}, {"text": "b"})]
     assert second.preferences == []

@@ -75,7 +75,7 @@ def compare_samples(source: DriftedSource, log: Sequence[ServedSample], model: P
 def _prefer(source: DriftedSource, served: ServedSample, other: Mapping[str, Any]) -> dict[str, Any] | None:
     task, truth = source.task(0.0), served.sample.correction
     gain = task.score(other, truth) - task.score(served.decoded.output, truth)
-    return {"better" if gain > 0 else "worse": other} if gain else None
+    return {"output": other, "better": gain > 0} if gain else None
 
 
 def write_dataset(

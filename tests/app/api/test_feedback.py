@@ -120,8 +120,8 @@ async def test_feedback_by_the_applications_request_id_has_the_key_of_the_predic
         (CORRECTION | {"correction": {"text": "12", "label": "x"}}, "unknown fields: label"),
         (CORRECTION | {"correction": {"text": "1€"}}, "no symbol for '€'"),
         (CORRECTION | {"correction": {"text": "\ud800"}}, "'\\ud800'"),
-        (CORRECTION | {"preference": {}}, "exactly one of better and worse is needed"),
-        (CORRECTION | {"preference": {"better": {}}}, "`text` must be a string"),
+        (CORRECTION | {"preference": {"output": {"text": "1"}}}, "preference.better: Field required"),
+        (CORRECTION | {"preference": {"output": {}, "better": True}}, "`text` must be a string"),
         (CORRECTION | {"note": "hello"}, "note: Extra inputs are not permitted"),
     ],
 )

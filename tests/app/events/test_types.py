@@ -39,6 +39,7 @@ names = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_
         ({"reward": 1, "task": "letters", "request_id": "1" * 513}, "at most 512 characters"),
         ({"reward": 1, "prediction_id": PREDICTION, "colour": "red"}, "Extra inputs are not permitted"),
         ({"correction": "text", "prediction_id": PREDICTION}, "valid dictionary"),
+        ({"preference": {"output": {}}, "prediction_id": PREDICTION}, "Field required"),
     ],
 )
 def test_invalid_feedback_is_rejected_with_the_reason(feedback_data: dict[str, Any], reason: str) -> None:
@@ -46,7 +47,10 @@ def test_invalid_feedback_is_rejected_with_the_reason(feedback_data: dict[str, A
         FeedbackGiven.model_validate({"actor": "ada"} | feedback_data)
 
 
-@pytest.mark.parametrize("feedback_data", [{"correction": {}}, {"reward": 0}, {"accepted": False}])
+@pytest.mark.parametrize(
+    "feedback_data",
+    [{"correction": {}}, {"reward": 0}, {"accepted": False}, {"preference": {"output": {}, "better": True}}],
+)
 def test_feedback_with_a_single_statement_is_accepted(feedback_data: dict[str, Any]) -> None:
     FeedbackGiven.model_validate({"prediction_id": PREDICTION, "actor": "ada"} | feedback_data)
 

@@ -12,20 +12,20 @@ from tests.support.sum_task import OUTPUT, make_feedback
 
 
 def better(value: Any) -> dict[str, Any]:
-    return {"preference": {"better": {"sum": value}}}
+    return {"preference": {"output": {"sum": value}, "better": True}}
 
 
 def worse(value: Any) -> dict[str, Any]:
-    return {"preference": {"worse": {"sum": value}}}
+    return {"preference": {"output": {"sum": value}, "better": False}}
 
 
-def preferences(outcome: OutcomeRecorded) -> list[dict[str, Any]]:
-    return [preference.model_dump(exclude_none=True) for preference in outcome.preferences]
+def preferences(outcome: OutcomeRecorded) -> list[tuple[float, bool]]:
+    return [(preference.output["sum"], preference.better) for preference in outcome.preferences]
 
 
 def test_a_preference_is_recorded_as_the_task_writes_outputs() -> None:
     outcome = outcome_of(make_feedback(1, **better("2")))
-    assert preferences(outcome) == [{"better": {"sum": 2.0}}]
+    assert preferences(outcome) == [(2.0, True)]
 
 
 def test_a_preference_is_neither_label_nor_reward() -> None:
@@ -35,7 +35,7 @@ def test_a_preference_is_neither_label_nor_reward() -> None:
 
 def test_each_other_output_has_one_preference() -> None:
     outcome = outcome_of(make_feedback(1, **worse(3)), make_feedback(2, **better(2)), make_feedback(3, **better(3)))
-    assert preferences(outcome) == [{"better": {"sum": 2.0}}, {"better": {"sum": 3.0}}]
+    assert preferences(outcome) == [(2.0, True), (3.0, True)]
 
 
 CONTRADICTION = (
@@ -45,13 +45,13 @@ CONTRADICTION = (
 )
 
 
-@pytest.mark.parametrize(("rule", "preferred"), [("majority", "better"), ("latest", "worse")])
-def test_the_label_rule_decides_between_actors(rule: Any, preferred: str) -> None:
+@pytest.mark.parametrize(("rule", "is_better"), [("majority", True), ("latest", False)])
+def test_the_label_rule_decides_between_actors(rule: Any, is_better: bool) -> None:
     outcome = outcome_of(*CONTRADICTION, rules=TaskSettings(audit_rate=0, label_rule=rule))
-    assert preferences(outcome) == [{preferred: {"sum": 2.0}}]
+    assert preferences(outcome) == [(2.0, is_better)]
 
 
-@pytest.mark.parametrize("fields", [better("one"), {"preference": {"better": OUTPUT}}])
+@pytest.mark.parametrize("fields", [better("one"), better(OUTPUT["sum"])])
 def test_what_compares_with_no_other_output_is_left_out(fields: dict[str, Any]) -> None:
     assert preferences(outcome_of(make_feedback(1, **fields), make_feedback(2, reward=1.0))) == []
 

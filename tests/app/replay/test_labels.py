@@ -20,9 +20,9 @@ def test_a_missing_reward_is_the_default_once_its_window_has_ended(build: BuildD
 
 
 def test_preferences_are_in_the_dataset_and_its_hash_until_they_are_retracted(build: BuildDataset) -> None:
-    given = [*history(ONE, TWO), (5.0, ONE.feedback_record(1, preference={"better": {"sum": 1.0}}))]
+    given = [*history(ONE, TWO), (5.0, ONE.feedback_record(1, preference={"output": {"sum": 1.0}, "better": True}))]
     (rows, manifest), (_, again) = (build(append_to_log(given)) for _ in range(2))
-    assert rows["preferences"].to_list() == ['[{"better":{"sum":1.0}}]', None]
+    assert rows["preferences"].to_list() == ['[{"better":true,"output":{"sum":1.0}}]', None]
     _, without = build(append_to_log(history(ONE, TWO)))
     retracted, manifest_retracted = build(append_to_log([*given, (10.0, retraction_record(ONE, 1))]))
     assert retracted["preferences"].to_list() == [None, None]

@@ -71,7 +71,7 @@ def test_only_rows_of_the_training_are_fitted_and_those_of_the_test_are_not_look
 
 
 def preferences(**outputs: str) -> str:
-    return json.dumps([{name: {"text": text}} for name, text in outputs.items()])
+    return json.dumps([{"output": {"text": text}, "better": name == "better"} for name, text in outputs.items()])
 
 
 def test_a_preference_has_the_labels_of_the_better_and_of_the_worse_output(tmp_path: Path) -> None:
