@@ -140,7 +140,7 @@ def main(
     count: Annotated[
         list[int] | None, typer.Option(help="Rows of the log, of which 80 % are fitted; repeat it.")
     ] = None,
-    kind: Annotated[list[str] | None, typer.Option(help=f"One of {', '.join(FEEDBACK_KINDS)}; repeat it.")] = None,
+    kind: Annotated[list[str] | None, typer.Option(help="What to learn from; repeat it.")] = None,
     explore: Annotated[float, typer.Option(help="Share of the log's outputs that are explored.")] = 0.3,
     test: Annotated[int, typer.Option(help="Samples of the source to measure on.")] = 400,
 ) -> None:
@@ -150,7 +150,8 @@ def main(
     """
     if task not in SOURCES:
         raise typer.BadParameter(f"{task!r} has no drifted source: name one of {', '.join(SOURCES)}")
-    options = StudyOptions(task, seeds, tuple(count or ROW_COUNTS), tuple(kind or FEEDBACK_KINDS), explore, test)
+    kinds = tuple(kind or (name for name in FEEDBACK_KINDS if name != "preferences" or task != "object_detection"))
+    options = StudyOptions(task, seeds, tuple(count or ROW_COUNTS), kinds, explore, test)
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"rewards-{task}-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}.json"
     console, results = Console(stderr=True), list[FineTuningResult]()

@@ -236,6 +236,14 @@ async def test_feedback_without_an_actor_is_attributed_to_the_key_or_else_to_the
     assert json.loads(value).get("actor") == actor
 
 
+@pytest.mark.parametrize("options", [{"api_url": "http://api"}, {}], ids=["API", "Kafka"])
+async def test_a_preference_is_sent_with_the_other_output(fake_platform: FakePlatform, options: dict[str, str]) -> None:
+    preference = {"output": {"text": "12"}, "better": False}
+    await fake_platform.connect(**options).feedback(PREDICTION, preference=preference)
+    [value] = fake_platform.values or [fake_platform.requests[0].content]
+    assert json.loads(value)["preference"] == preference
+
+
 async def test_a_client_knows_the_prediction_and_the_actor_of_the_feedback_that_it_retracts(
     fake_platform: FakePlatform,
 ) -> None:
