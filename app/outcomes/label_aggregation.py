@@ -177,9 +177,9 @@ def _valid_feedback(task: Task, feedback: Sequence[FeedbackEvent]) -> list[_Vali
     valid: list[_ValidFeedback] = []
     for event in _distinct_events(feedback):
         with suppress(Rejected):
-            feedback = event.feedback.validated(task.validate_correction)
-            correction = None if feedback.correction is None else canonical_json(feedback.correction)
-            valid.append((replace(event, feedback=feedback), correction))
+            given = event.feedback.validated(task.validate_correction)
+            correction = None if given.correction is None else canonical_json(given.correction)
+            valid.append((replace(event, feedback=given), correction))
     return valid
 
 

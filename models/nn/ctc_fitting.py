@@ -77,7 +77,8 @@ class _Outputs(NamedTuple):
 
     def costs(self, labels: jax.Array) -> jax.Array:
         """Return -log p of each line's labels."""
-        return optax.ctc_loss(self.logits, self.beyond, labels, (labels == 0).astype(jnp.float32))
+        costs: jax.Array = optax.ctc_loss(self.logits, self.beyond, labels, (labels == 0).astype(jnp.float32))
+        return costs
 
 
 def _outputs(network: ConvCtc, scale: float, parameters: Parameters, signals: jax.Array, widths: jax.Array) -> _Outputs:

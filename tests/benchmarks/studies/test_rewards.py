@@ -7,7 +7,7 @@ import pytest
 
 from app.settings import CHECKOUT
 from benchmarks.studies.drifted import SOURCES
-from benchmarks.studies.drifted.dataset import SPLITS, serve_samples, write_dataset
+from benchmarks.studies.drifted.dataset import SPLITS, FeedbackKind, serve_samples, write_dataset
 from benchmarks.studies.rewards import FineTuningResult, StudyOptions, VersionErrors, markdown
 from models.base import Decoded, EvaluatedSample
 from models.datasets import rows
@@ -24,7 +24,8 @@ def test_the_log_has_the_feedback_of_a_person_for_each_sample(task: str, tmp_pat
     perfect = [EvaluatedSample(sample, Decoded(sample.correction, 1.0)) for sample in samples.tested]
     assert source.error(perfect) == pytest.approx(0.0)
     log = serve_samples(source, 0.5, samples.logged, shipped, "test")
-    dataset_rows = list(rows(write_dataset(tmp_path / "log", log, ["reward"] * 10 + ["correction"] * 2)))
+    kinds: list[FeedbackKind] = ["reward" if number < 10 else "correction" for number in range(12)]
+    dataset_rows = list(rows(write_dataset(tmp_path / "log", log, kinds)))
     assert [row.split for row in dataset_rows] == [*SPLITS, "train", "train"]
     for number, (row, served) in enumerate(zip(dataset_rows, log, strict=True)):
         reward = source.reward(served.decoded.output, served.sample.correction)
