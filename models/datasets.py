@@ -5,13 +5,13 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,12 +26,20 @@ MANIFEST = "manifest.json"
 _COLUMNS = [
     *("features", "tensors", "split", "output", "propensity", "label", "reward", "request_source", "entity", "time"),
     "position_rewards",
+    "preferences",
 ]
 _BATCH = 256
 _COPIED_ROWS = 4096
 """In memory at a time."""
 TEST = pc.field("split") == "test"
 """The rows that no version learns from which a retraining run or `hindsight train` trained."""
+
+
+class OutputPair(NamedTuple):
+    """Two outputs for one request, of which people prefer one."""
+
+    better: dict[str, Any]
+    worse: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,8 @@ class Row:
     time: datetime | None = None
     position_rewards: tuple[float, ...] | None = None
     """The rewards of a slate's positions, in their order; a position after the last of them has 0."""
+    preferences: Sequence[OutputPair] = ()
+    """Comparisons of the served output with others; older releases lack the column."""
 
 
 def rows(dataset: Path) -> Iterator[Row]:
@@ -95,11 +105,11 @@ def content_hash(dataset: Path) -> str:
 
 
 def _row(values: dict[str, Any]) -> Row:
-    label = values["label"]
+    label, output = values["label"], json.loads(values["output"])
     return Row(
         tensors.decode(values["features"], values["tensors"]),
         values["split"],
-        json.loads(values["output"]),
+        output,
         values["propensity"],
         None if label is None else json.loads(label),
         values["reward"],
@@ -108,7 +118,13 @@ def _row(values: dict[str, Any]) -> Row:
         values["entity"],
         values["time"],
         None if (by_position := values.get("position_rewards")) is None else tuple(json.loads(by_position)),
+        [_pair(output, preference) for preference in json.loads(values.get("preferences") or "[]")],
     )
+
+
+def _pair(served: dict[str, Any], preference: Mapping[str, Any]) -> OutputPair:
+    other = preference["output"]
+    return OutputPair(other, served) if preference["better"] else OutputPair(served, other)
 
 
 def why_nothing(counts: Mapping[str, int]) -> str:

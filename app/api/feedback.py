@@ -39,6 +39,14 @@ EXAMPLES: dict[str, Any] = {
             "actor": "shop",
         },
     },
+    "preference": {
+        "summary": "Another output that is better than the served one",
+        "value": {
+            "prediction_id": _EXAMPLE_ID,
+            "preference": {"output": {"text": "128"}, "better": True},
+            "actor": "ada",
+        },
+    },
 }
 RESPONSES: dict[int | str, dict[str, Any]] = {
     **AUTH_RESPONSES,
@@ -76,7 +84,7 @@ PredictionQuery = Annotated[
 
 
 class FeedbackRequest(FeedbackGiven):
-    """Feedback on a prediction: at least one of `correction`, `reward` and `accepted`.
+    """Feedback on a prediction: at least one of `correction`, `reward`, `accepted` and `preference`.
 
     It names the prediction by its id, or by its task and the request's id.
     """

@@ -172,12 +172,14 @@ class Hindsight:
         reward_name: str | None = None,
         position: int | None = None,
         accepted: bool | None = None,
+        preference: dict[str, Any] | None = None,
         queue: ReviewQueue | None = None,
         blind: bool | None = None,
     ) -> str:
-        """Send a correction, a reward, or the confirmation that the output is right. Return the event's id.
+        """Send a correction, a reward, an acceptance, or a preference. Return the event's id.
 
         `reward_name` is one of the task's named rewards, such as `click`; `position` is that of a slate, from 1.
+        A preference is another output, and whether it is better than the served one: `{"output": ..., "better": True}`.
         `actor` is who gives it: by default the owner of the `api_key`; without a key, the client's `source`. A review
         tool says which `queue` asked for it, since only then it answers the audit, and whether the actor answered
         `blind`, before the output was shown.
@@ -191,6 +193,7 @@ class Hindsight:
             reward_name=reward_name,
             position=position,
             accepted=accepted,
+            preference=preference,
             queue=queue,
             blind=blind,
             actor=actor or _KEY_OWNER,

@@ -1,4 +1,4 @@
-"""`hindsight feedback PREDICTION`: a correction, a reward or an acceptance, or the retraction of one."""
+"""`hindsight feedback PREDICTION`: a correction, a reward, an acceptance or a preference, or the retraction of one."""
 
 import asyncio
 import getpass
@@ -25,17 +25,22 @@ def feedback(
     ] = None,
     position: Annotated[int | None, typer.Option(help="The position in a slate that the reward is of, from 1.")] = None,
     accepted: Annotated[bool, typer.Option("--accepted", help="The output was right.")] = False,
+    better: Annotated[str | None, typer.Option(help="An output that is better than the served one, as JSON.")] = None,
+    worse: Annotated[str | None, typer.Option(help="An output that is worse than the served one, as JSON.")] = None,
     retract: Annotated[
         str | None, typer.Option(metavar="ID", help="Take back the feedback with this id, as this command prints it.")
     ] = None,
     actor: Annotated[str | None, typer.Option(help="Who gives it; by default the user of this computer.")] = None,
 ) -> None:
-    """Correct, reward or accept a prediction, or take such feedback back."""
-    label = _parse_object(correction) if correction is not None else None
-    if retract is not None and (label, reward, reward_name, position, accepted) != (*[None] * 4, False):
-        raise typer.BadParameter(
-            "it excludes --correction, --reward, --reward-name, --position and --accepted", param_hint="--retract"
-        )
+    """Correct, reward or accept a prediction, compare it with another output, or take such feedback back."""
+    if better is not None and worse is not None:
+        raise typer.BadParameter("it excludes --worse: give feedback twice", param_hint="--better")
+    label = _parse_object(correction, "--correction")
+    other = _parse_object(worse, "--worse") if better is None else _parse_object(better, "--better")
+    preference = None if other is None else {"output": other, "better": better is not None}
+    given = (label, reward, reward_name, position, preference)
+    if retract is not None and (accepted or any(content is not None for content in given)):
+        raise typer.BadParameter("it excludes all feedback", param_hint="--retract")
     if retract is None and prediction_id is None:
         raise typer.BadParameter("the prediction's id is needed", param_hint="PREDICTION_ID")
     name = actor or getpass.getuser()
@@ -54,6 +59,7 @@ def feedback(
                 reward_name=reward_name,
                 position=position,
                 accepted=accepted or None,
+                preference=preference,
                 actor=name,
             )
 
@@ -67,11 +73,13 @@ def feedback(
         print(f"{prediction_id}: feedback {event_id} is in the log")
 
 
-def _parse_object(text: str) -> dict[str, Any]:
+def _parse_object(text: str | None, option: str) -> dict[str, Any] | None:
+    if text is None:
+        return None
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is not JSON: {error}", param_hint="--correction") from None
+        raise typer.BadParameter(f"{text!r} is not JSON: {error}", param_hint=option) from None
     if not isinstance(value, dict):
-        raise typer.BadParameter("""a JSON object is needed, such as '{"text": "123"}'""", param_hint="--correction")
+        raise typer.BadParameter("""a JSON object is needed, such as '{"text": "123"}'""", param_hint=option)
     return value

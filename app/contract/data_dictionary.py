@@ -62,6 +62,8 @@ _DATASET_COLUMNS = {
     "selection_probability": "The probability of that selection; null, because unknown, for volunteers.",
     "audit_answered": "Whether the audit's queue asked for some of the feedback; null outside of the audit, and for"
     " predictions that older releases recorded.",
+    "preferences": "Other outputs that are better or worse than the served one, as JSON:"
+    ' `[{"output": {...}, "better": true}]`.',
 }
 _HEADING = """\
 # The events

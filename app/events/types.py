@@ -1,6 +1,6 @@
 """Event types of requests, features, predictions, feedback and outcomes; `app.events.cloudevents` has the envelope."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -133,10 +133,20 @@ class PredictionFailed(EventData):
     """
 
 
-class FeedbackGiven(PredictionReference):
-    """Feedback on a prediction by a person or an application: at least one of correction, reward and acceptance.
+class Preference(FrozenModel):
+    """A comparison of the served output with another output for the same request."""
 
-    It refers to the prediction by its id, or by task and request id.
+    output: dict[str, Any]
+    """The other output, in the same format as the prediction's."""
+    better: bool
+    """Whether the other output is better than the served one; false if it is worse."""
+
+
+class FeedbackGiven(PredictionReference):
+    """Feedback on a prediction by a person or an application.
+
+    It has at least one of correction, reward, acceptance and preference. It refers to the prediction by its id, or by
+    task and request id.
     """
 
     type: ClassVar[str] = "hindsight.feedback.given.v1"
@@ -151,6 +161,8 @@ class FeedbackGiven(PredictionReference):
     """The position in a slate that the reward is of, from 1; null for the whole output."""
     accepted: bool | None = None
     """Whether the prediction was right."""
+    preference: Preference | None = None
+    """Another output for the same request that is better, or worse, than the served one."""
     actor: Actor
     """The person or application that gives the feedback."""
     queue: ReviewQueue | None = None
@@ -160,12 +172,21 @@ class FeedbackGiven(PredictionReference):
 
     @model_validator(mode="after")
     def _check_content(self) -> Self:
-        if self.correction is None and self.reward is None and self.accepted is None:
-            raise ValueError("at least one of correction, reward and accepted is needed")
+        if all(content is None for content in (self.correction, self.reward, self.accepted, self.preference)):
+            raise ValueError("at least one of correction, reward, accepted and preference is needed")
         for name in ("reward_name", "position"):
             if getattr(self, name) is not None and self.reward is None:
                 raise ValueError(f"a {name} needs a reward")
         return self.check_reference()
+
+    def validated(self, validate: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Self:
+        """Return it with the outputs that it contains as `validate` returns them. Raises what that raises."""
+        changed: dict[str, Any] = {}
+        if self.correction is not None:
+            changed["correction"] = validate(self.correction)
+        if self.preference is not None:
+            changed["preference"] = self.preference.model_copy(update={"output": validate(self.preference.output)})
+        return self.model_copy(update=changed)
 
 
 class FeedbackRetracted(PredictionReference):
@@ -233,6 +254,8 @@ class OutcomeRecorded(EventData):
     """The number of feedback events that count."""
     retracted: Count = 0
     """The number of feedback events that were retracted."""
+    preferences: tuple[Preference, ...] = ()
+    """Other outputs that are better or worse, by the task's label rule for each of them."""
     selection: Literal["all", "audit", "volunteer"]
     """How the prediction was selected for review: as all are, by random audit, or by a volunteer."""
     selection_probability: Probability | None = None

@@ -58,7 +58,7 @@ SKIPPED_FRAMES = Counter("hindsight_skipped_frames_total", "Frames answered unpr
 DEAD_LETTERS = Counter("hindsight_dead_letters_total", "Events put into dead-letters.", ["task", "stage"])
 FEEDBACK = Counter(
     "hindsight_feedback_total",
-    "Feedback from all sources: correction, reward or accepted; retracts counts its retractions.",
+    "Feedback from all sources: correction, reward, accepted or preference; retracts counts its retractions.",
     ["task", "kind"],
 )
 FEEDBACK_DELAY = Histogram(

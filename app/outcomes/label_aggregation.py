@@ -6,7 +6,7 @@ import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -54,6 +54,7 @@ def build_outcome(
             if aggregated.position_rewards is None
             else tuple(json.loads(aggregated.position_rewards)),
             "audit_answered": aggregated.audit_answered if selection == "audit" else None,
+            "preferences": json.loads(aggregated.preferences or "[]"),
         },
         request_source=served.request_source,
         retracted=retracted,
@@ -77,6 +78,7 @@ class AggregatedFeedback:
     score: float | None
     feedback: int
     audit_answered: bool
+    preferences: str | None
 
 
 def aggregate_feedback(
@@ -108,6 +110,7 @@ def aggregate_feedback(
         score=None if label is None else task.score(output, json.loads(label)),
         feedback=len(valid_feedback),
         audit_answered=any(event.feedback.queue == "audit" for event, _ in valid_feedback),
+        preferences=_choose_preferences(task, task_settings, output, valid_feedback),
     )
 
 
@@ -138,7 +141,13 @@ def build_outcome_record(outcome: OutcomeRecorded, as_of: datetime) -> Record:
     )
 
 
-_ADDED_LATER: Mapping[str, Any] = {"retracted": 0, "audit_answered": None, "rewards": None, "position_rewards": None}
+_ADDED_LATER: Mapping[str, Any] = {
+    "retracted": 0,
+    "audit_answered": None,
+    "rewards": None,
+    "position_rewards": None,
+    "preferences": (),
+}
 """Fields that older releases lack, with the value that means the same as their absence."""
 
 
@@ -179,9 +188,10 @@ def _valid_feedback(task: Task, feedback: Sequence[FeedbackEvent]) -> list[_Vali
     """Return each event once, ordered by time, without those that the task rejects."""
     valid: list[_ValidFeedback] = []
     for event in _distinct_events(feedback):
-        correction = event.feedback.correction
         with suppress(Rejected):
-            valid.append((event, None if correction is None else canonical_json(task.validate_correction(correction))))
+            given = event.feedback.validated(task.validate_correction)
+            correction = None if given.correction is None else canonical_json(given.correction)
+            valid.append((replace(event, feedback=given), correction))
     return valid
 
 
@@ -215,6 +225,24 @@ def _choose_label(task_settings: TaskSettings, opinions: Sequence[_ActorOpinion]
     votes = Counter(opinion.label for opinion in opinions)
     min_votes = max(votes.values(), default=0) if task_settings.label_rule == "majority" else 0
     return next((opinion.label for opinion in reversed(opinions) if votes[opinion.label] >= min_votes), None)
+
+
+def _choose_preferences(
+    task: Task, task_settings: TaskSettings, output: Mapping[str, Any], valid_feedback: Sequence[_ValidFeedback]
+) -> str | None:
+    """Return the preferences, one for each other output, by the task's label rule; None if there are none.
+
+    Of an actor's comparisons with one other output the latest counts.
+    """
+    served = canonical_json(_as_correction(task, output))
+    opinions: dict[str, dict[str, _ActorOpinion]] = {}
+    for event, _ in valid_feedback:
+        preference, actor = event.feedback.preference, event.feedback.actor
+        if preference is not None and (other := canonical_json(preference.output)) != served:
+            opinions.setdefault(other, {}).pop(actor, None)  # reinsert: ordered by last event
+            opinions[other][actor] = _ActorOpinion(actor, canonical_json(preference.model_dump()), None)
+    chosen = [_choose_label(task_settings, list(opinions[other].values())) for other in sorted(opinions)]
+    return f"[{','.join(map(str, chosen))}]" if chosen else None
 
 
 def _selection(

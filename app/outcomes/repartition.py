@@ -34,7 +34,7 @@ OUTCOMES_STAGE = "outcomes"
 """The stages of dead letters that can't be joined."""
 
 
-FEEDBACK_FIELDS = ("correction", "reward", "accepted", "retracts")
+FEEDBACK_FIELDS = ("correction", "reward", "accepted", "preference", "retracts")
 """The content of feedback and its retractions."""
 
 EventT = TypeVar("EventT", bound=EventData)
@@ -80,8 +80,8 @@ class Repartitioner:
             task, prediction_id = feedback.task_and_prediction
             if task != self._task.name:
                 raise Rejected("wrong_task", f"this is feedback for {task!r}, not for {self._task.name!r}")
-            if isinstance(feedback, FeedbackGiven) and feedback.correction is not None:
-                self._task.validate_correction(feedback.correction)
+            if isinstance(feedback, FeedbackGiven):
+                feedback.validated(self._task.validate_correction)
             for field in FEEDBACK_FIELDS:
                 if getattr(feedback, field, None) is not None:
                     metrics.FEEDBACK.labels(task, field).inc()

@@ -50,14 +50,15 @@ SCHEMA = pa.schema(
         ("selection", pa.string()),
         ("selection_probability", pa.float64()),
         ("audit_answered", pa.bool_()),
+        ("preferences", pa.string()),
     ]
 )
-"""A row for each served prediction, in the order of `time` and `prediction_id`. `output`, `label`,
-`rewards` and `position_rewards` are JSON; `features` are tensors as `models.tensors.decode(features, tensors)` reads
-them."""
+"""A row for each served prediction, in the order of `time` and `prediction_id`. `output`, `label`, `rewards`,
+`position_rewards` and `preferences` are JSON; `features` are tensors, as `models.tensors.decode(features, tensors)`
+reads them."""
 
 
-_ADDED_LATER = frozenset({"audit_answered", "rewards", "position_rewards"})
+_ADDED_LATER = frozenset({"audit_answered", "rewards", "position_rewards", "preferences"})
 """Columns that older releases lack. They are a part of the content hash only if they have a value."""
 _DICTIONARY_COLUMNS = ["request_source", "tensors", "split", "version", "role", "selection", "actors.list.element"]
 """Columns with few different values; for the others Parquet would try a dictionary in vain."""

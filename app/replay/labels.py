@@ -53,6 +53,7 @@ LABELS_SCHEMA = pa.schema(
         ("reward_defaulted", pa.bool_()),
         ("score", pa.float64()),
         ("audit_answered", pa.bool_()),
+        ("preferences", pa.string()),
     ]
 )
 
@@ -130,8 +131,8 @@ def _parse_feedback(
         event = decode(feedback_type(event_type, data).type if is_custom else event_type, data)
         if not isinstance(event, FeedbackGiven | FeedbackRetracted) or event.task_and_prediction[0] != task.name:
             raise Rejected("unreadable", "it is not feedback on this task")
-        if isinstance(event, FeedbackGiven) and event.correction is not None:
-            task.validate_correction(event.correction)
+        if isinstance(event, FeedbackGiven):
+            event.validated(task.validate_correction)
     except Rejected as error:
         return None, f"rejected:{error.code}"
     return event, None

@@ -74,6 +74,9 @@ class ReplayQuery:
 
         `erasures` is the number of erasures in the log: erased data is gone from every dataset, whatever its `as_of`.
         """
+        other_arguments = {"audit_rate", "retraining"}
+        if not self.task_settings.rewards:
+            other_arguments.add("rewards")  # as in the manifests of older releases
         return {
             "task": self.task.name,
             "from": _isoformat(self.since),
@@ -82,7 +85,7 @@ class ReplayQuery:
             "where": self.where,
             "content": self.content,
             "preprocess_version": self.task.preprocess_version,
-            "rules": self.task_settings.model_dump(mode="json", by_alias=True, exclude={"audit_rate", "retraining"}),
+            "rules": self.task_settings.model_dump(mode="json", by_alias=True, exclude=other_arguments),
             "erasures": erasures,
         }
 

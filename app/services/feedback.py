@@ -86,9 +86,7 @@ def _validate(
     name, _ = feedback.task_and_prediction
     if name not in tasks:
         raise Rejected("unknown_task", unknown_task(name, tasks).one_line)
-    if isinstance(feedback, FeedbackRetracted) or feedback.correction is None:
-        return feedback
-    return feedback.model_copy(update={"correction": tasks[name].validate_correction(feedback.correction)})
+    return feedback if isinstance(feedback, FeedbackRetracted) else feedback.validated(tasks[name].validate_correction)
 
 
 def _to_record(feedback: FeedbackGiven | FeedbackRetracted, event_id: str, trace: str | None) -> Record:

@@ -7,6 +7,7 @@ shipped version against itself, and against the candidate: neither may pass.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -43,11 +44,13 @@ def judge_by_rewards(
     log = serve_samples(source, explore, samples, shipped, f"gate-{seed}")
     with TemporaryDirectory() as directory:
         candidate = Path(directory) / "candidate.onnx"
-        dataset = write_dataset(Path(directory) / "fitted", log[:fitted], fitted)
+        dataset = write_dataset(Path(directory) / "fitted", log[:fitted], repeat("reward"))
         candidate.write_bytes(train(task, dataset, shipped, seed, lambda *_: None).model)
         pairs = {"learned": (candidate, shipped), "the same": (shipped, shipped), "worse": (shipped, candidate)}
         for count in held_out:
-            rows = write_dataset(Path(directory) / str(count), log[fitted : fitted + count], count, ("test",))
+            rows = write_dataset(
+                Path(directory) / str(count), log[fitted : fitted + count], repeat("reward"), ("test",)
+            )
             for kind, (own, other) in pairs.items():
                 evidence = gather_reward_evidence(task, rows, own, other, lambda *_: None)
                 reason = check_rewards(evidence, GateSettings(), alone=True)[1] if evidence else "too few rewards"

@@ -1,8 +1,8 @@
-"""Compare corrections and bare rewards on a source that a task is bad at: `python -m benchmarks.studies.rewards TASK`.
+"""Compare kinds of feedback on a source that a task is bad at: `python -m benchmarks.studies.rewards TASK`.
 
 For each seed, the shipped version serves new samples with exploration. It is fine-tuned on N of them with corrections,
-on N with rewards only, and on N of each. The errors are measured on samples of that source that are in no log, and on
-the task's held-out set.
+on N with rewards only, on N of each, and on N preferences between the served output and one that is drawn. The errors
+are measured on samples of that source that are in no log, and on the task's held-out set.
 """
 
 import json
@@ -19,14 +19,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from app.settings import CHECKOUT
 from benchmarks.studies.drifted import SOURCES
-from benchmarks.studies.drifted.dataset import ServedSample, serve_samples, write_dataset
+from benchmarks.studies.drifted.dataset import FeedbackKind, ServedSample, compare_samples, serve_samples, write_dataset
 from benchmarks.studies.summary import RESULTS, MeanInterval
 from models.base import Task, Trained
 from models.nn.onnx_inference import judge, session
 from models.training import train
 
 ROW_COUNTS = (100, 300, 1000)
-FEEDBACK_KINDS = ("corrections", "rewards", "both")
+FEEDBACK_KINDS: dict[str, tuple[FeedbackKind, ...]] = {
+    "corrections": ("correction",),
+    "rewards": ("reward",),
+    "both": ("reward", "correction"),
+    "preferences": ("preference",),
+}
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,7 @@ class StudyOptions:
     task: str
     seeds: int
     counts: tuple[int, ...]
+    kinds: tuple[str, ...]
     explore: float
     test: int
     """The number of samples of the drifted source on which errors are measured."""
@@ -75,11 +81,13 @@ def run_fine_tunings(options: StudyOptions, on_done: Callable[[str], None]) -> I
     for seed in range(options.seeds):
         test, logged = source.samples(options.test, 2 * max(options.counts), seed)
         log = serve_samples(source, options.explore, logged, shipped, f"log-{seed}")
+        compared = compare_samples(source, log, shipped, f"other-{seed}") if "preferences" in options.kinds else []
         before = errors(shipped.read_bytes())
         on_done(f"seed {seed}")
         for count in options.counts:
-            for kind in FEEDBACK_KINDS:
-                trained = _fine_tune(task, shipped, log, kind, count, seed)
+            for kind in options.kinds:
+                samples = compared if kind == "preferences" else log
+                trained = _fine_tune(task, shipped, samples, kind, count, seed)
                 share = trained.card["way gone from the parent"]
                 yield FineTuningResult(seed, kind, count, before, errors(trained.model), share)
                 on_done(f"seed {seed}: {count} {kind}")
@@ -87,10 +95,9 @@ def run_fine_tunings(options: StudyOptions, on_done: Callable[[str], None]) -> I
 
 def _fine_tune(task: Task, parent: Path, log: Sequence[ServedSample], kind: str, count: int, seed: int) -> Trained:
     """Fine-tune the parent on feedback for the first samples of the log."""
-    rewards = {"corrections": 0, "rewards": count, "both": count}[kind]
-    rows = log[: 2 * count if kind == "both" else count]
+    kinds = [feedback for feedback in FEEDBACK_KINDS[kind] for _ in range(count)]
     with TemporaryDirectory() as directory:
-        dataset = write_dataset(Path(directory) / "log", rows, rewards)
+        dataset = write_dataset(Path(directory) / "log", log[: len(kinds)], kinds)
         return train(task, dataset, parent, seed, lambda *_: None)
 
 
@@ -99,7 +106,7 @@ def summarize(results: Sequence[FineTuningResult]) -> list[list[str]]:
     by_seed = {result.seed: result for result in reversed(results)}
     before = [(result.before, result.before) for _, result in sorted(by_seed.items())]
     rows = [["not retrained", "", *_cells(before), ""]]
-    for kind in FEEDBACK_KINDS:
+    for kind in dict.fromkeys(result.kind for result in results):
         for count in sorted({result.count for result in results}):
             group = [result for result in results if (result.kind, result.count) == (kind, count)]
             parent_kept = sum(result.share == 0 for result in group)
@@ -122,7 +129,7 @@ def markdown(results: Sequence[FineTuningResult], options: StudyOptions) -> str:
     """Return the summary as a table, with the options of the study."""
     error = SOURCES[options.task].error_name
     columns = ["learned from", "N", f"{error}, drifted", "change", f"{error}, held-out set", "change", "parent kept"]
-    lines = [f"# Corrections and rewards: `{options.task}` on a drifted source", "", f"| {' | '.join(columns)} |"]
+    lines = [f"# Kinds of feedback: `{options.task}` on a drifted source", "", f"| {' | '.join(columns)} |"]
     lines += ["|---|" + "---:|" * (len(columns) - 1), *(f"| {' | '.join(row)} |" for row in summarize(results))]
     return "\n".join([*lines, "", f"{asdict(options)}; means and 95 % intervals over seeds.", ""])
 
@@ -133,6 +140,7 @@ def main(
     count: Annotated[
         list[int] | None, typer.Option(help="Rows of the log, of which 80 % are fitted; repeat it.")
     ] = None,
+    kind: Annotated[list[str] | None, typer.Option(help="What to learn from; repeat it.")] = None,
     explore: Annotated[float, typer.Option(help="Share of the log's outputs that are explored.")] = 0.3,
     test: Annotated[int, typer.Option(help="Samples of the source to measure on.")] = 400,
 ) -> None:
@@ -142,13 +150,14 @@ def main(
     """
     if task not in SOURCES:
         raise typer.BadParameter(f"{task!r} has no drifted source: name one of {', '.join(SOURCES)}")
-    options = StudyOptions(task, seeds, tuple(count or ROW_COUNTS), explore, test)
+    kinds = tuple(kind or (name for name in FEEDBACK_KINDS if name != "preferences" or task != "object_detection"))
+    options = StudyOptions(task, seeds, tuple(count or ROW_COUNTS), kinds, explore, test)
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"rewards-{task}-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}.json"
     console, results = Console(stderr=True), list[FineTuningResult]()
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(TextColumn("{task.description}"), *columns, console=console) as progress:
-        bar = progress.add_task("making samples", total=seeds * (1 + len(options.counts) * len(FEEDBACK_KINDS)))
+        bar = progress.add_task("making samples", total=seeds * (1 + len(options.counts) * len(options.kinds)))
         for result in run_fine_tunings(options, lambda step: progress.update(bar, advance=1, description=step)):
             results.append(result)  # saved at once: a study takes hours, and may be stopped
             document = {"options": asdict(options), "measured": list(map(asdict, results))}

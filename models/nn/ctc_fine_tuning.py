@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from models.nn.conv_ctc import ConvCtc
 from models.nn.convolution import Parameters
+from models.nn.ctc_batches import CtcFittingPlan, Example
 from models.nn.ctc_feedback import CtcFeedback
-from models.nn.ctc_fitting import CtcFittingPlan, Example, fit, mean_loss
+from models.nn.ctc_fitting import fit, mean_loss, with_leads
 from models.nn.weight_interpolation import SHARES, Trial, TunedParameters, chosen, interpolated
 
 MAX_REPEATS = 4
@@ -36,13 +37,14 @@ def fine_tune(
 
     How far to go is chosen on validation data, see `models.nn.weight_interpolation`.
     """
-    repeats = min(MAX_REPEATS, max(1, round(len(rehearsal.train) / len(feedback.train))))
-    examples = [*rehearsal.train, *feedback.train * repeats]
+    train, validation = (with_leads(network, parent, part, plan) for part in (feedback.train, feedback.validation))
+    repeats = min(MAX_REPEATS, max(1, round(len(rehearsal.train) / len(train))))
+    examples = [*rehearsal.train, *train * repeats]
     fitted = fit(network, parent, examples, plan, on_step).parameters
 
     def trial(share: float) -> Trial:
         parameters = interpolated(parent, fitted, share)
-        feedback_loss = mean_loss(network, parameters, feedback.validation, plan) if feedback.validation else 0.0
+        feedback_loss = mean_loss(network, parameters, validation, plan) if validation else 0.0
         return Trial(share, feedback_loss, mean_loss(network, parameters, rehearsal.validation, plan))
 
     trials = [trial(share) for share in SHARES]

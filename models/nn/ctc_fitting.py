@@ -1,7 +1,6 @@
-"""Fitting a CTC network: batches of equal width, AdamW, a warm-up and a cosine down to zero."""
+"""Fitting a CTC network: its losses, AdamW, a warm-up and a cosine down to zero."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -13,84 +12,12 @@ from numpy.typing import NDArray
 
 from models.nn.conv_ctc import ConvCtc
 from models.nn.convolution import FittedParameters, Parameters
+from models.nn.ctc_batches import Batch, CtcFittingPlan, Example, batches, grouped, padded_batch
 
 _MIN_DOUBT = 0.01
 """Bounds the loss of a negative example of which the network is nearly certain."""
-
-
-class Example(NamedTuple):
-    """A signal (height, width) and the numbers of its symbols, 1 and up.
-
-    `weight` above 0 says how much these are to become more probable, below 0 how much less.
-    """
-
-    signal: NDArray[Any]
-    labels: list[int]
-    weight: float = 1.0
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Examples zero-padded to one width and one number of labels (label 0 is padding)."""
-
-    signals: NDArray[Any]
-    widths: NDArray[np.int32]
-    labels: NDArray[np.int32]
-    weights: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class CtcFittingPlan:
-    """How to fit: the seed of the batches' order, passes over the data, learning rate, columns of a batch.
-
-    A batch holds about `columns` columns: lines times width. `buckets` are the widths that lines are padded to;
-    wider lines than the last are left out.
-    """
-
-    seed: int = 0
-    epochs: int = 2
-    rate: float = 2e-3
-    decay: float = 1e-2
-    warm_up: float = 0.08
-    columns: int = 4096
-    buckets: tuple[int, ...] = (128, 208, 304, 416, 608)
-    scale: float = 1 / 255
-
-
-def batches(examples: Sequence[Example], plan: CtcFittingPlan, rng: np.random.Generator) -> Iterator[Batch]:
-    """Yield all examples once, in an order by chance, lines of about the same width together."""
-    widths = np.array([example.signal.shape[1] for example in examples])
-    bucket = np.searchsorted(plan.buckets, widths)
-    longest = -(-max(len(example.labels) for example in examples) // 16) * 16
-    groups = []
-    for number, width in enumerate(plan.buckets):
-        members = rng.permutation(np.flatnonzero(bucket == number))
-        size = max(1, plan.columns // width)
-        groups += [(width, members[start : start + size], size) for start in range(0, len(members), size)]
-    for chosen in rng.permutation(len(groups)).tolist():
-        width, members, size = groups[chosen]
-        yield padded_batch([examples[member] for member in members], (size, width, longest))
-
-
-def padded_batch(examples: Sequence[Example], shape: tuple[int, int, int]) -> Batch:
-    """Return the examples in arrays of a fixed `shape` (rows, width, labels), so that each width is compiled only once.
-
-    Rows to spare are signals of no width.
-    """
-    size, width, longest = shape
-    height = examples[0].signal.shape[0]
-    batch = Batch(
-        np.zeros((size, height, width), examples[0].signal.dtype),
-        np.zeros(size, np.int32),
-        np.zeros((size, longest), np.int32),
-        np.zeros(size, np.float32),
-    )
-    for row, (signal, labels, weight) in enumerate(examples):
-        batch.signals[row, :, : signal.shape[1]] = signal
-        batch.widths[row] = signal.shape[1]
-        batch.labels[row, : len(labels)] = labels
-        batch.weights[row] = weight
-    return batch
+PREFERENCE_SCALE = 0.1
+"""The beta of Rafailov et al. 2023: the smaller it is, the farther a preference leads away from the reference."""
 
 
 def fit(
@@ -123,8 +50,40 @@ def mean_loss(network: ConvCtc, parameters: Parameters, examples: Sequence[Examp
     return total / symbols
 
 
+def with_leads(
+    network: ConvCtc, reference: Parameters, examples: Sequence[Example], plan: CtcFittingPlan
+) -> list[Example]:
+    """Return the examples, preferences with the leads that their better labels have under the reference."""
+    found = list(examples)
+    preferences = [place for place, example in enumerate(examples) if example.worse is not None]
+    for members, shape in grouped([examples[place] for place in preferences], plan, np.random.default_rng(0)):
+        places = [preferences[member] for member in members]
+        batch = padded_batch([examples[place] for place in places], shape)
+        leads = _measured_leads(network, plan.scale)(reference, batch.signals, batch.widths, batch.labels, batch.worse)
+        for place, lead in zip(places, np.asarray(leads).tolist(), strict=False):  # rows to spare have leads, too
+            found[place] = examples[place]._replace(lead=lead)
+    return found
+
+
 def _arrays(batch: Batch) -> tuple[NDArray[Any], ...]:
-    return batch.signals, batch.widths, batch.labels, batch.weights
+    return batch.signals, batch.widths, batch.labels, batch.weights, batch.worse, batch.leads
+
+
+class _Outputs(NamedTuple):
+    """Logits of a batch, and 1 for each frame beyond a line's own width."""
+
+    logits: jax.Array
+    beyond: jax.Array
+
+    def costs(self, labels: jax.Array) -> jax.Array:
+        """Return -log p of each line's labels."""
+        costs: jax.Array = optax.ctc_loss(self.logits, self.beyond, labels, (labels == 0).astype(jnp.float32))
+        return costs
+
+
+def _outputs(network: ConvCtc, scale: float, parameters: Parameters, signals: jax.Array, widths: jax.Array) -> _Outputs:
+    logits = network.logits(parameters, signals.astype(jnp.float32) * scale, widths)
+    return _Outputs(logits, (jnp.arange(logits.shape[1]) >= network.frames(widths)[:, None]).astype(jnp.float32))
 
 
 def _loss(
@@ -135,20 +94,29 @@ def _loss(
     widths: jax.Array,
     labels: jax.Array,
     weights: jax.Array,
+    worse: jax.Array,
+    leads: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     """Return the sum over a batch, and the symbols in it.
 
     The loss of an example with a positive weight is -log p, of one with a negative weight -log(1 - p), both times the
     weight's size. The slope of -log(1 - p) goes to 0 with p: improbable outputs are left alone (the unlikelihood of
     Welleck et al., ICLR 2020).
+
+    The loss of a preference is that of direct preference optimization over beta, so that its slope is that of other
+    examples (Rafailov et al., "Direct preference optimization", NeurIPS 2023, equation 7):
+    -log sigmoid(beta * (log p(better) - log p(worse) - lead)) / beta.
     """
-    logits = network.logits(parameters, signals.astype(jnp.float32) * scale, widths)
-    beyond = (jnp.arange(logits.shape[1]) >= network.frames(widths)[:, None]).astype(jnp.float32)
-    costs = optax.ctc_loss(logits, beyond, labels, (labels == 0).astype(jnp.float32))
-    unlikelihood = -jnp.log1p(_MIN_DOUBT - jnp.exp(-costs))
+    outputs = _outputs(network, scale, parameters, signals, widths)
+    costs = outputs.costs(labels)
     there = (widths > 0).astype(jnp.float32)
-    total = jnp.sum(jnp.where(weights < 0, -weights * unlikelihood, weights * costs) * there)
-    return total, jnp.sum((labels > 0).sum(axis=1) * there + 1.0)
+    if worse.shape[1]:
+        gain = outputs.costs(worse) - costs - leads
+        losses = -weights * jax.nn.log_sigmoid(PREFERENCE_SCALE * gain) / PREFERENCE_SCALE
+    else:
+        unlikelihood = -jnp.log1p(_MIN_DOUBT - jnp.exp(-costs))
+        losses = jnp.where(weights < 0, -weights * unlikelihood, weights * costs)
+    return jnp.sum(losses * there), jnp.sum((labels > 0).sum(axis=1) * there + 1.0)
 
 
 @cache
@@ -173,3 +141,14 @@ def _compiled(network: ConvCtc, scale: float, decay: float) -> tuple[Any, Any]:
 @cache
 def _measured(network: ConvCtc, scale: float) -> Any:
     return jax.jit(lambda parameters, *batch: _loss(network, scale, parameters, *batch))
+
+
+@cache
+def _measured_leads(network: ConvCtc, scale: float) -> Any:
+    def leads(
+        parameters: Parameters, signals: jax.Array, widths: jax.Array, labels: jax.Array, worse: jax.Array
+    ) -> jax.Array:
+        outputs = _outputs(network, scale, parameters, signals, widths)
+        return outputs.costs(worse) - outputs.costs(labels)
+
+    return jax.jit(leads)

@@ -21,9 +21,10 @@ from models.nn.conv_ctc import ConvCtc
 from models.nn.conv_ctc_onnx import Signal, from_onnx, to_onnx
 from models.nn.convolution import Parameters, parameter_count
 from models.nn.ctc import LabelledSignal
+from models.nn.ctc_batches import CtcFittingPlan, Example
 from models.nn.ctc_feedback import feedback
 from models.nn.ctc_fine_tuning import Rehearsal, fine_tune
-from models.nn.ctc_fitting import CtcFittingPlan, Example, fit
+from models.nn.ctc_fitting import fit
 from models.nn.onnx_inference import padded_inputs, session
 from models.nn.training_costs import TrainingCosts
 from models.training import check_start

@@ -12,7 +12,7 @@ import pytest
 from app.replay.dataset import SCHEMA
 from models import tensors
 from models.base import Untrainable
-from models.datasets import ROWS, rows
+from models.datasets import ROWS, OutputPair, rows
 
 
 def written(directory: Path, values: list[dict[str, Any]]) -> Path:
@@ -39,6 +39,19 @@ def test_rows_come_in_order_with_their_features_labels_and_rewards(tmp_path: Pat
     np.testing.assert_array_equal(second.features["image"], np.ones((2, 2), np.uint8))
     assert (second.split, second.propensity, second.label, second.reward) == ("test", 0.25, None, -0.5)
     assert (first.source, second.source) == ("", "shop")
+
+
+def test_a_preference_is_a_pair_of_the_served_output_and_another(tmp_path: Path) -> None:
+    preferences = json.dumps([{"output": {"text": text}, "better": text == "a"} for text in "ab"])
+    first, second = rows(written(tmp_path, [values(0, preferences=preferences), values(1)]))
+    assert first.preferences == [OutputPair({"text": "a"}, {"text": "0"}), OutputPair({"text": "0"}, {"text": "b"})]
+    assert second.preferences == []
+
+
+def test_datasets_of_older_releases_have_no_preferences(tmp_path: Path) -> None:
+    pq.write_table(pq.read_table(written(tmp_path, [values(0)]) / ROWS).drop_columns("preferences"), tmp_path / ROWS)
+    (row,) = rows(tmp_path)
+    assert row.preferences == []
 
 
 def test_all_of_many_rows_come(tmp_path: Path) -> None:

@@ -101,6 +101,8 @@ _feedback_contents = st.sampled_from(
         make_correction(2) | {"accepted": False},
         make_correction(1) | {"reward": 1.0},
         {"accepted": True, "reward": 0.0},
+        {"preference": {"output": {"sum": 2.0}, "better": True}},
+        {"preference": {"output": {"sum": 2.0}, "better": False}},
         {"correction": {"text": "refused"}},
     ]
 )

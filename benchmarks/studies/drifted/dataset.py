@@ -2,10 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 
@@ -19,15 +19,20 @@ from models import tensors
 from models.base import Asked, Decoded, Sample
 
 SPLITS = ("train",) * 8 + ("validation", "test")
+MAX_DRAWS = 5
+"""The outputs that are drawn at most until one differs from the served output."""
+
+FeedbackKind = Literal["correction", "reward", "preference"]
 
 
 class ServedSample(NamedTuple):
-    """A sample, its prediction, and the reward that a person would give."""
+    """A sample, its prediction, and the feedback that a person would give."""
 
     sample: Sample
     asked: Asked
     decoded: Decoded
     reward: float
+    preference: dict[str, Any] | None = None
 
 
 def serve_samples(
@@ -49,17 +54,46 @@ def serve_samples(
     return served
 
 
-def write_dataset(out: Path, log: Sequence[ServedSample], rewards: int, splits: Sequence[str] = SPLITS) -> Path:
-    """Write a dataset as `hindsight replay` does: the first samples have a reward each, the others a correction."""
+def compare_samples(source: DriftedSource, log: Sequence[ServedSample], model: Path, name: str) -> list[ServedSample]:
+    """Return those samples for which people prefer one of two outputs, with that preference.
+
+    The other output is drawn from the model's distribution, until it differs. People prefer the one with the higher
+    score, if one has.
+    """
+    compared: dict[int, ServedSample] = {}
+    open_places = list(range(len(log)))
+    for draw in range(MAX_DRAWS):
+        drawn = serve_samples(source, 1.0, [log[place].sample for place in open_places], model, f"{name}-{draw}")
+        for place, other in zip(open_places, drawn, strict=True):
+            served = log[place]
+            if other.decoded.output != served.decoded.output:
+                compared[place] = served._replace(preference=_prefer(source, served, other.decoded.output))
+        open_places = [place for place in open_places if place not in compared]
+    return [compared[place] for place in sorted(compared) if compared[place].preference]
+
+
+def _prefer(source: DriftedSource, served: ServedSample, other: Mapping[str, Any]) -> dict[str, Any] | None:
+    task, truth = source.task(0.0), served.sample.correction
+    gain = task.score(other, truth) - task.score(served.decoded.output, truth)
+    return {"output": other, "better": gain > 0} if gain else None
+
+
+def write_dataset(
+    out: Path, log: Sequence[ServedSample], kinds: Iterable[FeedbackKind], splits: Sequence[str] = SPLITS
+) -> Path:
+    """Write a dataset as `hindsight replay` does: each sample has feedback of its kind."""
     out.mkdir(parents=True)
-    rows = [_row(served, splits[number % len(splits)], number < rewards) for number, served in enumerate(log)]
+    rows = [
+        _row(served, splits[number % len(splits)], kind)
+        for number, (served, kind) in enumerate(zip(log, kinds, strict=False))
+    ]
     with dataset.DatasetWriter(out / dataset.ROWS_FILE) as writer:
         writer.write(pa.RecordBatch.from_pylist(rows, dataset.SCHEMA))
     dataset.write_manifest(out / dataset.MANIFEST_FILE, {"content_hash": writer.content_hash, "rows": writer.rows})
     return out
 
 
-def _row(served: ServedSample, split: str, rewarded: bool) -> dict[str, Any]:
+def _row(served: ServedSample, split: str, kind: FeedbackKind) -> dict[str, Any]:
     features, declaration = tensors.encode(served.asked.features)
     return dict.fromkeys(dataset.SCHEMA.names) | {
         "prediction_id": served.asked.prediction_id,
@@ -73,7 +107,8 @@ def _row(served: ServedSample, split: str, rewarded: bool) -> dict[str, Any]:
         "propensity": served.decoded.propensity,
         "version": "1",
         "role": "champion",
-        "label": None if rewarded else json.dumps(served.sample.correction),
-        "reward": served.reward if rewarded else None,
+        "label": json.dumps(served.sample.correction) if kind == "correction" else None,
+        "reward": served.reward if kind == "reward" else None,
+        "preferences": json.dumps([served.preference]) if kind == "preference" else None,
         "selection": "volunteer",
     }

@@ -4,7 +4,7 @@ import numpy as np
 
 from models.nn.conv_ctc import ConvCtc
 from models.nn.conv_ctc_onnx import Signal
-from models.nn.ctc_fitting import CtcFittingPlan
+from models.nn.ctc_batches import CtcFittingPlan
 from models.ocr.images import HEIGHT
 from models.ocr.symbols import CLASSES
 

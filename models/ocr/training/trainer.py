@@ -12,7 +12,7 @@ from models.nn import ctc_evaluation as evaluation
 from models.nn.conv_ctc import ConvCtc
 from models.nn.conv_ctc_onnx import Signal
 from models.nn.ctc import LabelledSignal
-from models.nn.ctc_fitting import CtcFittingPlan
+from models.nn.ctc_batches import CtcFittingPlan
 from models.nn.ctc_trainer import CtcTrainer, TrainingData
 from models.nn.onnx_inference import session
 from models.ocr import metrics, symbols

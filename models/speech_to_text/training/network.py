@@ -4,7 +4,7 @@ import numpy as np
 
 from models.nn.conv_ctc import ConvCtc
 from models.nn.conv_ctc_onnx import Signal
-from models.nn.ctc_fitting import CtcFittingPlan
+from models.nn.ctc_batches import CtcFittingPlan
 from models.speech_to_text.mel import MELS
 from models.speech_to_text.segments import TIME_STRIDE
 from models.speech_to_text.symbols import CLASSES

@@ -9,7 +9,7 @@ import onnx
 from models.base import OnStep
 from models.nn.conv_ctc import ConvCtc
 from models.nn.conv_ctc_onnx import Signal
-from models.nn.ctc_fitting import CtcFittingPlan
+from models.nn.ctc_batches import CtcFittingPlan
 from models.nn.ctc_trainer import CtcTrainer, TrainingData
 from models.nn.onnx_inference import judge, session
 from models.speech_to_text import symbols

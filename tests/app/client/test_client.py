@@ -236,6 +236,14 @@ async def test_feedback_without_an_actor_is_attributed_to_the_key_or_else_to_the
     assert json.loads(value).get("actor") == actor
 
 
+@pytest.mark.parametrize("options", [{"api_url": "http://api"}, {}], ids=["API", "Kafka"])
+async def test_a_preference_is_sent_with_the_other_output(fake_platform: FakePlatform, options: dict[str, str]) -> None:
+    preference = {"output": {"text": "12"}, "better": False}
+    await fake_platform.connect(**options).feedback(PREDICTION, preference=preference)
+    [value] = fake_platform.values or [fake_platform.requests[0].content]
+    assert json.loads(value)["preference"] == preference
+
+
 async def test_a_client_knows_the_prediction_and_the_actor_of_the_feedback_that_it_retracts(
     fake_platform: FakePlatform,
 ) -> None:
@@ -265,7 +273,7 @@ async def test_feedback_of_another_client_is_retracted_by_its_id_through_the_api
 
 async def test_refused_feedback_raises_its_reason(client: Hindsight) -> None:
     prediction = prediction_id("ocr", SOURCE, "1")
-    with pytest.raises(ClientError, match="at least one of correction, reward and accepted"):
+    with pytest.raises(ClientError, match="at least one of correction, reward, accepted and preference"):
         await client.feedback(prediction, actor="ada")
     with pytest.raises(ClientError, match=r"no symbol for '€'.*422"):
         await client.feedback(prediction, correction={"text": "€"}, actor="ada")

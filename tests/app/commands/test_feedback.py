@@ -32,7 +32,7 @@ async def test_feedback_is_retracted_by_its_id(platform: Settings) -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ([], "at least one of correction, reward and accepted is needed"),
+        ([], "at least one of correction, reward, accepted and preference is needed"),
         (["--correction", '{"text": "€"}'], "no symbol for '€'"),
     ],
 )
@@ -45,21 +45,35 @@ async def test_invalid_feedback_is_rejected_with_its_reason(
     assert reason in result.err
 
 
+@pytest.mark.parametrize("option", ["--correction", "--better", "--worse"])
 @pytest.mark.parametrize(
-    ("correction", "reason"), [("123", "a JSON object is needed"), ("text=123", "'text=123' is not JSON")]
+    ("output", "reason"), [("123", "a JSON object is needed"), ("text=123", "'text=123' is not JSON")]
 )
-def test_a_correction_is_a_json_object(correction: str, reason: str) -> None:
-    result = CliRunner().invoke(cli, ["feedback", PREDICTION, "--correction", correction], env={"COLUMNS": "200"})
+def test_an_output_is_a_json_object(option: str, output: str, reason: str) -> None:
+    result = CliRunner().invoke(cli, ["feedback", PREDICTION, option, output], env={"COLUMNS": "200"})
     assert result.exit_code == 2
     assert reason in result.output
+    assert option in result.output
+
+
+def test_one_other_output_is_compared_at_a_time() -> None:
+    arguments = ["feedback", PREDICTION, "--better", "{}", "--worse", "{}"]
+    result = CliRunner().invoke(cli, arguments, env={"COLUMNS": "200"})
+    assert (result.exit_code, "excludes --worse" in result.output) == (2, True)
+
+
+@pytest.mark.parametrize("option", ["--better", "--worse"])
+async def test_the_other_output_of_a_preference_is_checked_by_the_task(platform: Settings, option: str) -> None:
+    result = await run_hindsight(platform, "feedback", PREDICTION, option, '{"text": "€"}')
+    assert (result.code, "no symbol for '€'" in result.err) == (1, True)
 
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
         ([], "the prediction's id is needed"),
-        (["--retract", "7", "--accepted"], "excludes --correction, --reward"),
-        (["--retract", "7", "--reward-name", "click"], "--reward-name, --position and --accepted"),
+        (["--retract", "7", "--accepted"], "excludes all feedback"),
+        (["--retract", "7", "--reward-name", "click"], "excludes all feedback"),
     ],
 )
 def test_a_prediction_is_needed_for_feedback_and_no_content_for_a_retraction(arguments: list[str], reason: str) -> None:

@@ -22,7 +22,7 @@ names = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_
 @pytest.mark.parametrize(
     ("feedback_data", "reason"),
     [
-        ({"prediction_id": PREDICTION}, "at least one of correction, reward and accepted"),
+        ({"prediction_id": PREDICTION}, "at least one of correction, reward, accepted and preference"),
         ({"reward": 1}, "either prediction_id, or task and request_id"),
         ({"reward": 1, "task": "letters"}, "either prediction_id, or task and request_id"),
         ({"reward": 1, "request_id": "1"}, "either prediction_id, or task and request_id"),
@@ -43,6 +43,7 @@ names = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_
         ({"reward": 1, "task": "letters", "request_id": "1" * 513}, "at most 512 characters"),
         ({"reward": 1, "prediction_id": PREDICTION, "colour": "red"}, "Extra inputs are not permitted"),
         ({"correction": "text", "prediction_id": PREDICTION}, "valid dictionary"),
+        ({"preference": {"output": {}}, "prediction_id": PREDICTION}, "Field required"),
     ],
 )
 def test_invalid_feedback_is_rejected_with_the_reason(feedback_data: dict[str, Any], reason: str) -> None:
@@ -50,7 +51,10 @@ def test_invalid_feedback_is_rejected_with_the_reason(feedback_data: dict[str, A
         FeedbackGiven.model_validate({"actor": "ada"} | feedback_data)
 
 
-@pytest.mark.parametrize("feedback_data", [{"correction": {}}, {"reward": 0}, {"accepted": False}])
+@pytest.mark.parametrize(
+    "feedback_data",
+    [{"correction": {}}, {"reward": 0}, {"accepted": False}, {"preference": {"output": {}, "better": True}}],
+)
 def test_feedback_with_a_single_statement_is_accepted(feedback_data: dict[str, Any]) -> None:
     FeedbackGiven.model_validate({"prediction_id": PREDICTION, "actor": "ada"} | feedback_data)
 

@@ -14,5 +14,5 @@ def content_hash(*columns: str, **values: object) -> str:
 
 
 def test_a_column_that_older_releases_lack_changes_no_hash_of_their_logs() -> None:
-    assert content_hash() == content_hash("audit_answered", "rewards", "position_rewards")
+    assert content_hash() == content_hash("audit_answered", "rewards", "position_rewards", "preferences")
     assert len({content_hash(), content_hash(audit_answered=False), content_hash(audit_answered=True)}) == 3

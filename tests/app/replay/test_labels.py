@@ -54,6 +54,17 @@ def test_named_rewards_are_those_of_the_recorder_in_any_order_and_any_repetition
     assert again[1]["content_hash"] == manifest["content_hash"]
 
 
+def test_preferences_are_in_the_dataset_and_its_hash_until_they_are_retracted(build: BuildDataset) -> None:
+    given = [*history(ONE, TWO), (5.0, ONE.feedback_record(1, preference={"output": {"sum": 1.0}, "better": True}))]
+    (rows, manifest), (_, again) = (build(append_to_log(given)) for _ in range(2))
+    assert rows["preferences"].to_list() == ['[{"better":true,"output":{"sum":1.0}}]', None]
+    _, without = build(append_to_log(history(ONE, TWO)))
+    retracted, manifest_retracted = build(append_to_log([*given, (10.0, retraction_record(ONE, 1))]))
+    assert retracted["preferences"].to_list() == [None, None]
+    assert manifest["content_hash"] == again["content_hash"] != without["content_hash"]
+    assert manifest_retracted["content_hash"] == without["content_hash"]
+
+
 def retraction_record(request: RequestHistory, number: int, actor: str = "ada", source: str | None = None) -> Record:
     """Return the retraction of the `number`-th feedback on a request."""
     retraction = FeedbackRetracted(

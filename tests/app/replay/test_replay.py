@@ -54,6 +54,7 @@ def test_a_row_has_the_request_its_features_the_prediction_and_its_feedback(buil
         "selection": None,
         "selection_probability": None,
         "audit_answered": None,
+        "preferences": None,
     }
     assert manifest["rows"] == 1
     assert manifest["arguments"]["preprocess_version"] == "1"

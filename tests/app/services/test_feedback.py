@@ -35,9 +35,11 @@ async def publish(config: Settings, **fields: Any) -> Record:
     return record
 
 
-async def test_the_correction_is_published_in_its_canonical_form(brokerless: Settings) -> None:
+async def test_outputs_are_published_in_their_canonical_form(brokerless: Settings) -> None:
     record = await publish(brokerless, prediction_id=ID, correction={"text": " 123 "})
     assert json.loads(record.value or b"")["correction"] == {"text": "123"}
+    record = await publish(brokerless, prediction_id=ID, preference={"output": {"text": " 123 "}, "better": False})
+    assert json.loads(record.value or b"")["preference"] == {"output": {"text": "123"}, "better": False}
 
 
 @pytest.mark.parametrize(
@@ -45,6 +47,7 @@ async def test_the_correction_is_published_in_its_canonical_form(brokerless: Set
     [
         ({"prediction_id": ID.replace("ocr", "sonar"), "reward": 1}, "unknown_task"),
         ({"prediction_id": ID, "correction": {"text": "1€"}}, "unknown_symbol"),
+        ({"prediction_id": ID, "preference": {"output": {"text": "1€"}, "better": True}}, "unknown_symbol"),
     ],
 )
 async def test_invalid_feedback_is_rejected(brokerless: Settings, fields: dict[str, Any], code: str) -> None:

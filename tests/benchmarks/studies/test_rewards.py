@@ -7,7 +7,7 @@ import pytest
 
 from app.settings import CHECKOUT
 from benchmarks.studies.drifted import SOURCES
-from benchmarks.studies.drifted.dataset import SPLITS, serve_samples, write_dataset
+from benchmarks.studies.drifted.dataset import SPLITS, FeedbackKind, serve_samples, write_dataset
 from benchmarks.studies.rewards import FineTuningResult, StudyOptions, VersionErrors, markdown
 from models.base import Decoded, EvaluatedSample
 from models.datasets import rows
@@ -24,7 +24,8 @@ def test_the_log_has_the_feedback_of_a_person_for_each_sample(task: str, tmp_pat
     perfect = [EvaluatedSample(sample, Decoded(sample.correction, 1.0)) for sample in samples.tested]
     assert source.error(perfect) == pytest.approx(0.0)
     log = serve_samples(source, 0.5, samples.logged, shipped, "test")
-    dataset_rows = list(rows(write_dataset(tmp_path / "log", log, 10)))
+    kinds: list[FeedbackKind] = ["reward" if number < 10 else "correction" for number in range(12)]
+    dataset_rows = list(rows(write_dataset(tmp_path / "log", log, kinds)))
     assert [row.split for row in dataset_rows] == [*SPLITS, "train", "train"]
     for number, (row, served) in enumerate(zip(dataset_rows, log, strict=True)):
         reward = source.reward(served.decoded.output, served.sample.correction)
@@ -45,7 +46,7 @@ def test_the_table_has_a_row_for_the_parent_and_for_each_fine_tuning() -> None:
     ]
     table = [
         line
-        for line in markdown(results, StudyOptions("ocr", 2, (100,), 0.3, 400)).splitlines()
+        for line in markdown(results, StudyOptions("ocr", 2, (100,), ("corrections", "rewards"), 0.3, 400)).splitlines()
         if line.startswith("| ")
     ]
     assert len(table) == 5

@@ -1,5 +1,6 @@
 """What becomes of a dataset's rows: corrections, rewards, and what can't be learned from."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +63,29 @@ def test_only_rows_of_the_training_are_fitted_and_those_of_the_test_are_not_look
     assert said.counts == {
         "train corrections": 1,
         "train rewards": 0,
+        "train preferences": 0,
         "validation corrections": 1,
         "validation rewards": 1,
+        "validation preferences": 0,
     }
+
+
+def preferences(**outputs: str) -> str:
+    return json.dumps([{"output": {"text": text}, "better": name == "better"} for name, text in outputs.items()])
+
+
+def test_a_preference_has_the_labels_of_the_better_and_of_the_worse_output(tmp_path: Path) -> None:
+    rows = [
+        text_row(IMAGE, "a", preferences=preferences(better="ab", worse="c")),
+        text_row(IMAGE, "a", preferences=preferences(better="x")),
+        text_row(IMAGE, "a", label="b", preferences=preferences(better="ab")),
+        text_row(IMAGE, "a", "validation", preferences=preferences(worse="b")),
+    ]
+    said = read(tmp_path, rows)
+    assert [(one.labels, one.worse) for one in said.train] == [([2], None), ([1, 2], [1]), ([1], [3])]
+    assert [(one.labels, one.worse) for one in said.validation] == [([1], [2])]
+    assert (said.counts["train preferences"], said.counts["validation preferences"]) == (2, 1)
+    assert said.counts["left out: unknown symbol"] == 1
 
 
 def test_the_baseline_is_that_of_the_rows_that_are_fitted(tmp_path: Path) -> None:

@@ -2,14 +2,19 @@
 
 from dataclasses import replace
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from rapidfuzz.distance import Levenshtein
 
 from models.nn.conv_ctc import ConvCtc
 from models.nn.convolution import Parameters
+from models.nn.ctc import sampled_path
+from models.nn.ctc_batches import CtcFittingPlan, Example
 from models.nn.ctc_feedback import CtcFeedback
 from models.nn.ctc_fine_tuning import Rehearsal, fine_tune
-from models.nn.ctc_fitting import CtcFittingPlan, Example, fit, mean_loss
+from models.nn.ctc_fitting import fit, mean_loss
 from models.nn.weight_interpolation import MAX_LOSS_INCREASE, SHARES
 
 NETWORK = ConvCtc(height=8, classes=4, stem=(4, 8), channels=16, dilations=(1,))
@@ -86,6 +91,29 @@ def test_rewards_alone_make_what_was_right_more_probable_and_what_was_wrong_less
     for part, better in ((lines[:30], True), ([one._replace(weight=1.0) for one in negative], False)):
         before, after = (mean_loss(NETWORK, parameters, part, PLAN) for parameters in (parent, tuned.parameters))
         assert (after < before) == better
+
+
+def drawn_preferences(network: Parameters, lines: list[Example], seed: int) -> list[Example]:
+    """Draw two outputs of each line; the one that is nearer to its labels is preferred, if they differ."""
+    rng, preferences = np.random.default_rng(seed), []
+    for line in lines:
+        width = line.signal.shape[1]
+        logits = NETWORK.logits(network, jnp.asarray(line.signal[None]), jnp.array([width]))
+        log_probs = np.asarray(jax.nn.log_softmax(logits))[0]
+        drawn = [sampled_path(log_probs, len(log_probs), rng) for _ in range(2)]
+        better, worse = sorted(drawn, key=lambda labels: Levenshtein.distance(labels, line.labels))
+        if Levenshtein.distance(better, line.labels) < Levenshtein.distance(worse, line.labels):
+            preferences.append(line._replace(labels=better, worse=worse))
+    return preferences
+
+
+def test_preferences_between_drawn_outputs_alone_make_a_drifted_source_better(parent: Parameters) -> None:
+    preferences = drawn_preferences(parent, bars(150, 5, 0.25), 9)
+    tuned = fine_tune(NETWORK, parent, said(preferences[20:], preferences[:20]), REHEARSAL, PLAN)
+    fresh, old = bars(40, 7, 0.25), bars(40, 8)
+    before = mean_loss(NETWORK, parent, fresh, PLAN)
+    assert mean_loss(NETWORK, tuned.parameters, fresh, PLAN) < 0.8 * before
+    assert mean_loss(NETWORK, tuned.parameters, old, PLAN) < mean_loss(NETWORK, parent, old, PLAN) + 0.02
 
 
 def test_the_same_arguments_give_the_same_parameters(parent: Parameters) -> None:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from models.nn import ctc_trainer
 from models.nn.convolution import FittedParameters
-from models.nn.ctc_fitting import CtcFittingPlan
+from models.nn.ctc_batches import CtcFittingPlan
 from models.ocr import Ocr
 from models.ocr.train import main
 from models.ocr.training.network import NETWORK

@@ -14,7 +14,7 @@ from models.nn import ctc_trainer
 from models.nn.conv_ctc import ConvCtc
 from models.nn.convolution import FittedParameters
 from models.nn.ctc import LabelledSignal
-from models.nn.ctc_fitting import CtcFittingPlan
+from models.nn.ctc_batches import CtcFittingPlan
 from models.speech_to_text import SpeechToText
 from models.speech_to_text.mel import MELS
 from models.speech_to_text.symbols import CLASSES
