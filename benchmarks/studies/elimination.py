@@ -29,7 +29,7 @@ OWN_NOISE = 0.1
 """The share of requests that a version answers as if it had not seen what makes them hard."""
 SESSION = 5.0
 """The mean number of requests of one key in a row."""
-FIRST_LOOK, LOOK_GROWTH = 50, 1.1
+FIRST_LOOK, LOOK_GROWTH = 50, 1.2
 """In labels."""
 
 

@@ -92,12 +92,12 @@ def _losses(observed: ShadowScores, plan: RolloutSettings) -> list[PairedLoss]:
     pairs = list(combinations(enumerate((observed.champion, *observed.candidates)), 2))
     alpha = comparison_alpha(plan) / len(pairs)
     lowest, highest = plan.score_range or observed.score_range
+    _, clusters = np.unique(np.array(observed.keys), return_inverse=True)
     losses = []
     for (others, other), (own, version) in pairs:
         differences = observed.scores[:, others] - observed.scores[:, own]
         both = np.flatnonzero(np.isfinite(differences))
-        keys = [observed.keys[row] for row in both]
-        mean, (low, high) = _mean_loss(differences[both], keys, highest - lowest, alpha, plan)
+        mean, (low, high) = _mean_loss(differences[both], clusters[both].tolist(), highest - lowest, alpha, plan)
         losses.append(PairedLoss(version, other, len(both), mean, (low, high)))
         if other != observed.champion:
             losses.append(PairedLoss(other, version, len(both), -mean, (-high, -low)))
@@ -105,7 +105,7 @@ def _losses(observed: ShadowScores, plan: RolloutSettings) -> list[PairedLoss]:
 
 
 def _mean_loss(
-    losses: Floats, keys: Sequence[str], width: float, alpha: float, plan: RolloutSettings
+    losses: Floats, keys: Sequence[int], width: float, alpha: float, plan: RolloutSettings
 ) -> tuple[float, Interval]:
     """Return the mean of losses (N,) and the wider of two intervals, cut to the range.
 
