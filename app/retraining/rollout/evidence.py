@@ -146,8 +146,9 @@ def _any_rewards(connection: Connection, task: Task, since: datetime) -> bool:
 def _losses(connection: Connection, task: Task, version: str, served: Sequence[Any]) -> Floats:
     """Return the champion's score less the shadow's on the labelled requests that both answered."""
     scores, _ = _paired_scores(connection, task, (version,), served)
-    losses: Floats = scores[:, 0] - scores[:, 1]
-    return losses[np.isfinite(losses)]
+    both = scores[np.isfinite(scores[:, 1])]
+    losses: Floats = both[:, 0] - both[:, 1]
+    return losses
 
 
 def _paired_scores(

