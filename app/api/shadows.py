@@ -64,7 +64,7 @@ def router(settings: Settings, tasks: Mapping[str, Task], controller: Controller
 
     @routes.get("/v1/models/{task}/shadows", responses=RESPONSES | ERROR_RESPONSES, dependencies=REQUIRE_READ)
     async def compare_shadows(
-        task: str, version: Annotated[list[VersionNumber] | None, Query(max_length=100)] = None
+        task: str, version: Annotated[list[VersionNumber], Query(default_factory=list, max_length=100)]
     ) -> ShadowsResponse:
         """Compare the task's shadows, or these of them, with each other and the champion, by audited labels."""
         plan = settings.for_task(task).retraining.rollout
