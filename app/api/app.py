@@ -25,6 +25,7 @@ from app.api import (
     quality,
     replays,
     retraining,
+    shadows,
 )
 from app.api.body_limit import BodyLimit
 from app.api.exception_handlers import add_exception_handlers
@@ -150,6 +151,7 @@ def _include_routers(app: FastAPI, services: Services, blob_quota: BlobQuota) ->
     app.include_router(retraining.router(known, services.controller))
     app.include_router(comparisons.router(known, services.controller))
     app.include_router(alerts.router(known, services.controller))
+    app.include_router(shadows.router(settings, known, services.controller, services.catalog))
     app.include_router(quality.router(known, services.controller))
     app.include_router(predictions.router(services.catalog))
     app.include_router(payload.router(services.payloads))

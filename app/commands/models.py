@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.commands.arguments import TaskArgument
+from app.commands.shadows import compare
 
 if TYPE_CHECKING:
     from app.registry.changes import RegistryWriter
@@ -39,6 +40,7 @@ def register(cli: typer.Typer) -> None:
     models.command(epilog="Example: hindsight models promote ocr 2 --reason 'better on the new scanner'")(promote)
     models.command(epilog="Example: hindsight models canary ocr 2 --share 0.05")(canary)
     models.command(epilog="Example: hindsight models shadow ocr 2")(shadow)
+    models.command(epilog="Examples: hindsight models compare ocr; hindsight models compare ocr 2 3 4")(compare)
     models.command(epilog="Examples: hindsight models rollback ocr; hindsight models rollback ocr 3")(rollback)
     models.command(epilog="Example: hindsight models show ocr 2")(show)
     models.command(epilog="Example: hindsight models freeze ocr --reason 'the scanner is being replaced'")(freeze)

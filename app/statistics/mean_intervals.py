@@ -16,21 +16,29 @@ def clustered_mean(
 ) -> tuple[float, Interval]:
     """Return sum(w x) / sum(w) of values (N,) with weights (N,) above 0, and its two-sided interval.
 
+    Student's t has one degree of freedom less than there are clusters. With few clusters it is nearer to its level than
+    a bootstrap. It is infinite for one cluster.
+    """
+    mean, error, count = clustered_error(values, weights, clusters)
+    margin = float(special.stdtrit(count - 1, (1 + level) / 2)) * error if count > 1 else np.inf
+    return mean, (mean - margin, mean + margin)
+
+
+def clustered_error(values: Floats, weights: Floats, clusters: Sequence[Hashable]) -> tuple[float, float, int]:
+    """Return sum(w x) / sum(w) of values (N,) with weights (N,) above 0, its standard error, and the clusters' number.
+
     Values of one cluster (N,) may depend on each other; clusters are independent. Each cluster is left out in turn: the
-    standard error is that of the jackknife, and Student's t has one degree of freedom less than there are clusters
-    (CV3 of MacKinnon, Nielsen & Webb, "Cluster-robust inference", Journal of Econometrics 2023). With few clusters it
-    is nearer to its level than a bootstrap. It is infinite for one cluster.
+    standard error is that of the jackknife (CV3 of MacKinnon, Nielsen & Webb, "Cluster-robust inference", Journal of
+    Econometrics 2023), and infinite for one cluster.
     """
     codes: dict[Hashable, int] = {}
     index = np.array([codes.setdefault(cluster, len(codes)) for cluster in clusters])
     sums, masses, count = np.bincount(index, values * weights), np.bincount(index, weights), len(codes)
     mean = float(sums.sum() / masses.sum())
     if count < 2:
-        return mean, (-np.inf, np.inf)
+        return mean, np.inf, count
     without = (sums.sum() - sums) / (masses.sum() - masses)
-    error = np.sqrt((count - 1) / count * np.sum((without - mean) ** 2))
-    margin = float(special.stdtrit(count - 1, (1 + level) / 2) * error)
-    return mean, (mean - margin, mean + margin)
+    return mean, float(np.sqrt((count - 1) / count * np.sum((without - mean) ** 2))), count
 
 
 def bounded_mean_low(values: Floats, weights: Floats, lowest: float, level: float, rng: np.random.Generator) -> float:

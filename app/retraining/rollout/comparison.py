@@ -77,7 +77,7 @@ class RolloutEvidence:
 
 def sequential_harms(observed: RolloutEvidence, plan: RolloutSettings) -> list[Harm]:
     """Return each loss, with an interval that is valid at all looks. Over all steps they use half of `alpha`."""
-    alpha = plan.alpha / 2 / _steps(plan) / _COMPARISONS
+    alpha = comparison_alpha(plan)
     candidate, champion = observed.candidate, observed.champion
     errors = difference_interval(*(rate_interval(arm.errors, arm.answers, alpha / 2) for arm in (candidate, champion)))
     latency = _ratio_interval(*(_latency_interval(arm, alpha / 2) for arm in (candidate, champion)))
@@ -91,6 +91,16 @@ def sequential_harms(observed: RolloutEvidence, plan: RolloutSettings) -> list[H
             none=1.0,
         ),
     ]
+
+
+def comparison_alpha(plan: RolloutSettings) -> float:
+    """Return the probability that the interval of one comparison in one step misses the truth at any of its looks."""
+    return plan.alpha / 2 / _steps(plan) / _COMPARISONS
+
+
+def best_error(plan: RolloutSettings, width: float) -> float:
+    """Return the standard error at which intervals of scores are the narrowest, for a range of this width."""
+    return max(plan.max_score_loss, _LEAST_TOLERANCE * width) / _PRECISION
 
 
 def single_look_harms(observed: RolloutEvidence, plan: RolloutSettings) -> Iterator[Harm]:
@@ -113,14 +123,13 @@ def single_look_harms(observed: RolloutEvidence, plan: RolloutSettings) -> Itera
 def _score_harm(observed: RolloutEvidence, plan: RolloutSettings, alpha: float) -> Harm:
     sentence, width = "the mean score falls by {:.3f} to {:.3f}", _width(observed, plan)
     if observed.losses is not None:
-        interval = _paired_interval(observed.losses, width, alpha)
+        interval = paired_interval(observed.losses, width, alpha)
         return Harm(sentence, interval, plan.max_score_loss, scores=len(observed.losses))
     difference = _score_difference(observed, plan)
     if difference is None:
         return Harm(sentence, (-width, width), plan.max_score_loss)
     wider = student.ppf(1 - alpha / 2, difference.degrees) / NormalDist().inv_cdf(1 - alpha / 2)
-    best_error = max(plan.max_score_loss, _LEAST_TOLERANCE * width) / _PRECISION
-    reach = float(wider) * asymptotic_reach(difference.standard_error, alpha, best_error)
+    reach = float(wider) * asymptotic_reach(difference.standard_error, alpha, best_error(plan, width))
     return Harm(
         sentence,
         (difference.value - reach, difference.value + reach),
@@ -130,7 +139,7 @@ def _score_harm(observed: RolloutEvidence, plan: RolloutSettings, alpha: float) 
     )
 
 
-def _paired_interval(losses: Floats, width: float, alpha: float) -> Interval:
+def paired_interval(losses: Floats, width: float, alpha: float) -> Interval:
     """Return the interval of the mean loss on the same requests; the whole range without any.
 
     What makes a request hard is hard for both versions, so that it does not widen the interval. Losses outside the

@@ -14,6 +14,7 @@ from app.evaluation.scoring import score
 from app.events.ids import shadow_id
 from app.events.types import OutcomeRecorded, PredictionMade, Role
 from app.retraining.rollout.comparison import REWARD_RANGE, Arm, Histogram, RolloutEvidence
+from app.retraining.rollout.elimination import ShadowScores
 from app.settings.rollout import RolloutSettings
 from app.statistics.clusters import ClusterSums, known_deviations
 from models.base import Task
@@ -80,6 +81,14 @@ def gather_rollout_evidence(
     )
 
 
+def gather_shadow_scores(
+    connection: Connection, task: Task, shadows: tuple[str, ...], champion: str, since: datetime, now: datetime
+) -> ShadowScores:
+    """Return the scores of the champion and of shadows on the same requests since a time."""
+    scores, keys = _paired_scores(connection, task, shadows, _conditions(task.name, champion, "champion", since))
+    return ShadowScores(champion, shadows, scores, keys, (now - since).total_seconds() / 60, task.score_range)
+
+
 def _conditions(task: str, version: str, role: Role, since: datetime) -> tuple[Any, ...]:
     of_version = (PredictionRow.task == task, PredictionRow.version == version, PredictionRow.role == role)
     return (*of_version, PredictionRow.time >= since)
@@ -135,27 +144,42 @@ def _any_rewards(connection: Connection, task: Task, since: datetime) -> bool:
 
 
 def _losses(connection: Connection, task: Task, version: str, served: Sequence[Any]) -> Floats:
-    """Return the champion's score less the shadow's, by the labels of requests that both answered.
+    """Return the champion's score less the shadow's on the labelled requests that both answered."""
+    scores, _ = _paired_scores(connection, task, (version,), served)
+    both = scores[np.isfinite(scores[:, 1])]
+    losses: Floats = both[:, 0] - both[:, 1]
+    return losses
 
-    A reward or a rejection alone is not a label: it says nothing of the shadow's output.
+
+def _paired_scores(
+    connection: Connection, task: Task, shadows: Sequence[str], served: Sequence[Any]
+) -> tuple[Floats, tuple[str, ...]]:
+    """Return the scores of the champion and the shadows (requests, 1 + shadows), and the requests' keys (requests,).
+
+    They are in the order of the labels, and NaN where a shadow did not answer. A reward or a rejection alone is not a
+    label: it says nothing of a shadow's output.
     """
-    shadow = aliased(PredictionRow)
-    answered = (
-        select(OutcomeRow.type, OutcomeRow.data)
+    by_key = func.coalesce(PredictionRow.key_digest, PredictionRow.prediction_id).label("key")
+    labelled = (
+        select(PredictionRow.prediction_id, by_key, OutcomeRow.type, OutcomeRow.data)
         .select_from(PredictionRow)
         .join(OutcomeRow, OutcomeRow.prediction_id == PredictionRow.prediction_id)
-        .join(shadow, shadow.prediction_id == PredictionRow.prediction_id + shadow_id("", version))
         .where(*served, _COUNTED, OutcomeRow.score.is_not(None))
         .order_by(OutcomeRow.time, OutcomeRow.prediction_id)
     )
-    outcomes = [decode_row(row, OutcomeRecorded) for row in connection.execute(answered)]
-    outputs = [
-        decode_row(row, PredictionMade).output
-        for row in connection.execute(answered.with_only_columns(shadow.type, shadow.data))
+    rows = [(row.prediction_id, row.key, decode_row(row, OutcomeRecorded)) for row in connection.execute(labelled)]
+    labels = [
+        (request, key, outcome.score, outcome.label) for request, key, outcome in rows if outcome.label is not None
     ]
-    losses = [
-        outcome.score - score(task, output, outcome.label)
-        for outcome, output in zip(outcomes, outputs, strict=True)
-        if outcome.score is not None and outcome.label is not None
-    ]
-    return np.array(losses, np.float64)
+    scores = np.full((len(labels), 1 + len(shadows)), np.nan)
+    scores[:, 0] = [value for _, _, value, _ in labels]
+    places = {request: place for place, (request, *_) in enumerate(labels)}
+    for column, version in enumerate(shadows, 1):
+        shadow = aliased(PredictionRow)
+        answered = labelled.join(
+            shadow, shadow.prediction_id == PredictionRow.prediction_id + shadow_id("", version)
+        ).with_only_columns(PredictionRow.prediction_id.label("request"), shadow.type, shadow.data)
+        for row in connection.execute(answered):
+            if (place := places.get(row.request)) is not None:
+                scores[place, column] = score(task, decode_row(row, PredictionMade).output, labels[place][-1])
+    return scores, tuple(key for _, key, _, _ in labels)

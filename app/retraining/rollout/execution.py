@@ -1,9 +1,11 @@
 """Execution of a rollout: apply the decisions of `policy.decide` to the route."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise, takewhile
 
+from app.errors import SetupError
 from app.events.types import Role
 from app.registry.changes import RegistryWriter
 from app.registry.registry import TaskModels
@@ -72,3 +74,12 @@ def stage_started(models: TaskModels, version: str) -> datetime:
     current = stage(models.route)
     same = takewhile(lambda change: stage(change.route) == current, reversed(models.changes))
     return list(same)[-1].time.astimezone(UTC)
+
+
+def shadows_started(models: TaskModels, versions: Sequence[str]) -> datetime:
+    """Return since when all of these versions have been shadows beside the current champion. Raises `SetupError`."""
+    others = [version for version in versions if models.route.role(version) != "shadow"]
+    if others or not versions:
+        missing = f"Version {', '.join(others)} of {models.task} is not a shadow." if others else "There is no shadow."
+        raise SetupError(missing, f"Start one: `hindsight models shadow {models.task} VERSION`.")
+    return max(stage_started(models, version) for version in versions)

@@ -8,6 +8,7 @@ from unittest.mock import call, create_autospec
 import numpy as np
 import pytest
 
+from app.errors import SetupError
 from app.events.base import EventData, ModelRef
 from app.events.lifecycle import RetrainingTriggered, TaskFrozen
 from app.events.model_events import ModelRegistered, RouteChanged
@@ -160,6 +161,20 @@ def test_a_step_restarts_when_the_champion_changes() -> None:
 def test_a_step_continues_when_another_shadow_is_added() -> None:
     theirs = route_change("shadow", "3", run_id=None, champion="1", canary="2", canary_share=0.25, shadows=("3",))
     assert minutes_since(*CANARY, theirs) == 3
+
+
+def test_shadows_are_compared_since_the_last_of_them_started() -> None:
+    second = route_change("shadow", "2", run_id=None, champion="1", shadows=("2", "3"))
+    models, _ = read_run(shadow_change(), second)
+    assert rollouts.shadows_started(models, ("2",)) == START + timedelta(minutes=2)
+    assert rollouts.shadows_started(models, ("2", "3")) == START + timedelta(minutes=3)
+
+
+@pytest.mark.parametrize("versions", [(), ("2", "1"), ("3",)])
+def test_only_shadows_are_compared(versions: tuple[str, ...]) -> None:
+    models, _ = read_run(shadow_change())
+    with pytest.raises(SetupError):
+        rollouts.shadows_started(models, versions)
 
 
 # What is done now
