@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from models.decision.exploration import PARTS
 from models.decision.task import Decision
 from models.decision.training.log_reader import Log
-from models.decision.training.network import Network, scores
+from models.decision.training.network import Network
 from models.decision.training.returns import flat, standardised
 
 
@@ -16,8 +16,8 @@ def served_policies(task: Decision, network: Network, log: Log) -> list[NDArray[
     """Return the probability with which each action would be served, (N, n) for each group; 0 of padding."""
     policies = []
     for group in standardised(log, network.scale):
-        logits = np.asarray(scores(network.policy, group.context, group.actions))
-        values = np.zeros(logits.shape)
+        logits = np.asarray(network.logits(group.context, group.actions))
+        values = np.zeros(group.actions.shape[:2])
         for row, (count, of_decision) in enumerate(zip(group.count, logits, strict=True)):
             values[row, :count] = task.exploration.parts(of_decision[:count]) / PARTS
         policies.append(values)

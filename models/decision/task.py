@@ -28,13 +28,15 @@ class Decision(Task):
     episode are published with one key, the episode's or that of whom it is about: so they keep their order, and are
     in one split of a dataset. Its tensors are `episode` uint8 (bytes,), the id in UTF-8, and `step` int32 (1,).
 
-    The model takes `context` (batch, c) and `actions` (batch, n, a), and gives float32 (batch, n) each: `logits`, and
-    `rewards`, the expected reward (in episodes, return) as a share of the range that the model was trained on. Both are
-    of each action by itself, so that padding changes nothing and needs no mask.
+    The model takes `context` (batch, c) and `actions` (batch, n, a), and gives float32: `logits` (batch, n), or
+    (batch, n, K) of K heads, and `rewards` (batch, n), the expected reward (in episodes, return) as a share of the
+    range that the model was trained on. Both are of each action by itself, so that padding changes nothing and needs no
+    mask.
 
     Options: `exploration`, `temperature`, `epsilon` and `floor` as of `Exploration`; `schema`, a file instead of the
     one that ships (`Schema`); `gamma`, what a reward is worth a step earlier in its episode. A schema has models of its
-    own.
+    own. `half_life`, in decisions of the split `train`: how much older a decision is that counts half as much in
+    training; by default training chooses it by what predicts the newest rewards (`models.decision.training.history`).
     """
 
     name: ClassVar[str] = "decision"
@@ -50,10 +52,13 @@ class Decision(Task):
         floor: float = 0.002,
         schema: str | None = None,
         gamma: float = 0.99,
+        half_life: float | None = None,
     ) -> None:
         if not 0 <= gamma <= 1:
             raise ValueError(f"gamma is {gamma}; a number from 0 to 1 is needed")
-        self.gamma = gamma
+        if half_life is not None and not half_life > 0:
+            raise ValueError(f"half_life is {half_life}; a number of decisions above 0 is needed")
+        self.gamma, self.half_life = gamma, half_life
         self.exploration = Exploration(exploration, temperature, epsilon, floor)
         self.schema = Schema.load(SHIPPED if schema is None else Path(schema))
         self._simulated = self.schema == Schema.load(SHIPPED)

@@ -4,6 +4,7 @@ score(x, a) = x' B a + v' tanh(C'x + A'a) + b, with x and a standardised. Each a
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -46,7 +47,8 @@ class Scale:
 class Network:
     """A policy and a reward model of the same form; the reward model's scores are divided by a temperature.
 
-    `reward_range` is the lowest and the highest reward that they were trained on.
+    `reward_range` is the lowest and the highest reward that they were trained on. What is served as `logits` depends on
+    the exploration: the policy's scores; with a `gamma`, gamma times the expected reward; with `heads`, their scores.
     """
 
     policy: Parameters
@@ -55,20 +57,47 @@ class Network:
     temperature: float
     reward_range: tuple[float, float]
     schema: dict[str, Any]
+    gamma: float | None = None
+    """Of SquareCB (`models.decision.training.heads`)."""
+    heads: Sequence[Parameters] = ()
+    """K reward models, each of a bootstrap sample."""
+
+    def expected(self, context: Any, actions: Any) -> jax.Array:
+        """Return the expected rewards (N, n), as shares of their range, from standardised context and actions."""
+        return jax.nn.sigmoid(scores(self.rewards, context, actions) / self.temperature)
+
+    def logits(self, context: Any, actions: Any) -> jax.Array:
+        """Return what is served as `logits`, (N, n) or (N, n, K), from standardised context and actions."""
+        if self.heads:
+            return jnp.stack([scores(head, context, actions) for head in self.heads], axis=2)
+        if self.gamma is not None:
+            return self.gamma * self.expected(context, actions)
+        return scores(self.policy, context, actions)
 
     def to_onnx(self) -> onnx.ModelProto:
-        """Export: inputs `context` (batch, c), `actions` (batch, n, a); outputs `logits`, `rewards` (batch, n)."""
+        """Export: inputs `context` (batch, c), `actions` (batch, n, a); outputs `rewards` (batch, n), `logits`.
+
+        The policy is in the file even where its scores are not served: a later training starts from it.
+        """
         graph = Graph("decision")
         columns, width = self.policy["bilinear"].shape
         context = graph.input("context", np.float32, ["batch", columns])
         actions = graph.input("actions", np.float32, ["batch", "actions", width])
         context = _standardised(graph, context, "context", self.scale)
         actions = _standardised(graph, actions, "actions", self.scale)
-        logits = _scored(graph, "policy", self.policy, context, actions)
+        policy = _scored(graph, "policy", self.policy, context, actions)
         value = _scored(graph, "rewards", self.rewards, context, actions)
         temperature = graph.constant(np.array(self.temperature, np.float32), "temperature")
         value = graph.add("Sigmoid", graph.add("Div", value, temperature))
-        graph.output("logits", logits, np.float32, ["batch", "actions"])
+        logits, more = policy, []
+        if self.heads:
+            last = graph.constant(np.array([2]))
+            heads = [_scored(graph, f"head.{k}", head, context, actions) for k, head in enumerate(self.heads)]
+            logits = graph.add("Concat", *(graph.add("Unsqueeze", head, last) for head in heads), axis=2)
+            more = [len(heads)]
+        elif self.gamma is not None:
+            logits = graph.add("Mul", value, graph.constant(np.array(self.gamma, np.float32), "gamma"))
+        graph.output("logits", logits, np.float32, ["batch", "actions", *more])
         graph.output("rewards", value, np.float32, ["batch", "actions"])
         metadata = {"schema": json.dumps(self.schema), "reward_range": json.dumps(self.reward_range)}
         return graph.model({"task": "decision", **metadata})
@@ -78,10 +107,16 @@ class Network:
         """Read what `to_onnx` wrote. Raises `KeyError` for another model."""
         arrays = stored_arrays(model)
         metadata = {entry.key: entry.value for entry in model.metadata_props}
-        policy, rewards = ({name: arrays[f"{of}.{name}"] for name in _NAMES} for of in ("policy", "rewards"))
+        count = sum(name.startswith("head.") for name in arrays) // len(_NAMES)
+        policy, rewards, *heads = (
+            {name: arrays[f"{of}.{name}"] for name in _NAMES}
+            for of in ("policy", "rewards", *(f"head.{k}" for k in range(count)))
+        )
         scale = Scale(*(arrays[f"scale.{field.name}"] for field in fields(Scale)))
         low, high = json.loads(metadata["reward_range"])
-        return cls(policy, rewards, scale, float(arrays["temperature"]), (low, high), json.loads(metadata["schema"]))
+        gamma = float(arrays["gamma"]) if "gamma" in arrays else None
+        temperature, schema = float(arrays["temperature"]), json.loads(metadata["schema"])
+        return cls(policy, rewards, scale, temperature, (low, high), schema, gamma, heads)
 
 
 _NAMES = ("bilinear", "hidden_context", "hidden_actions", "out", "bias")
