@@ -31,9 +31,7 @@ def decayed(log: Log, *half_lives: float) -> Log:
     ]
 
 
-def chosen_half_life(
-    start: Parameters, log: Log, plan: PolicyFittingPlan, seed: int, on_step: OnStep
-) -> float:
+def chosen_half_life(start: Parameters, log: Log, plan: PolicyFittingPlan, seed: int, on_step: OnStep) -> float:
     """Return the half-life for a standardised log, in decisions; infinite where all are to count alike."""
     count = total(log)
     cut = count - int(NEWEST * count)

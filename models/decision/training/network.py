@@ -14,12 +14,14 @@ import numpy as np
 import onnx
 from numpy.random import Generator
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from models.decision.schema import Schema
 from models.nn.onnx_graph import Graph, stored_arrays
 
 Parameters = dict[str, Any]
 """`bilinear` (c, a), `hidden_context` (c, h), `hidden_actions` (a, h), `out` (h,), `bias` (): float32."""
+Floats = NDArray[np.float32]
 HIDDEN = 32
 LIMIT = 8.0
 """Standard deviations beyond which a number counts as this far away: an outlier can't dominate a score."""
@@ -35,12 +37,12 @@ class Scale:
     actions_deviation: NDArray[np.float32]
 
     def context(self, context: Any) -> Any:
-        """Standardise a context, of JAX or of numpy."""
-        return jnp.clip((context - self.context_mean) / self.context_deviation, -LIMIT, LIMIT)
+        """Standardise a context."""
+        return np.clip((context - self.context_mean) / self.context_deviation, -LIMIT, LIMIT)
 
     def actions(self, actions: Any) -> Any:
         """Standardise actions."""
-        return jnp.clip((actions - self.actions_mean) / self.actions_deviation, -LIMIT, LIMIT)
+        return np.clip((actions - self.actions_mean) / self.actions_deviation, -LIMIT, LIMIT)
 
 
 @dataclass(frozen=True)
@@ -62,17 +64,18 @@ class Network:
     heads: Sequence[Parameters] = ()
     """K reward models, each of a bootstrap sample."""
 
-    def expected(self, context: Any, actions: Any) -> jax.Array:
+    def expected(self, context: Floats, actions: Floats) -> Floats:
         """Return the expected rewards (N, n), as shares of their range, from standardised context and actions."""
-        return jax.nn.sigmoid(scores(self.rewards, context, actions) / self.temperature)
+        return expit(scores(self.rewards, context, actions) / np.float32(self.temperature))
 
-    def logits(self, context: Any, actions: Any) -> jax.Array:
+    def logits(self, context: Floats, actions: Floats) -> Floats:
         """Return what is served as `logits`, (N, n) or (N, n, K), from standardised context and actions."""
         if self.heads:
-            return jnp.stack([scores(head, context, actions) for head in self.heads], axis=2)
+            return np.stack([scores(head, context, actions) for head in self.heads], axis=2)
         if self.gamma is not None:
-            return self.gamma * self.expected(context, actions)
-        return scores(self.policy, context, actions)
+            return np.float32(self.gamma) * self.expected(context, actions)
+        served: Floats = scores(self.policy, context, actions)
+        return served
 
     def to_onnx(self) -> onnx.ModelProto:
         """Export: inputs `context` (batch, c), `actions` (batch, n, a); outputs `rewards` (batch, n), `logits`.
@@ -141,12 +144,15 @@ def untrained(schema: Schema) -> Network:
     return Network(alike, alike, unit, 1.0, (0.0, 1.0), schema.described())
 
 
-def scores(parameters: Parameters, context: Any, actions: Any) -> jax.Array:
-    """Score actions: (N, n) from standardised context (N, c) and actions (N, n, a)."""
-    bilinear = jnp.einsum("na,nia->ni", context @ parameters["bilinear"], actions)
-    hidden = jnp.tanh((context @ parameters["hidden_context"])[:, None] + actions @ parameters["hidden_actions"])
-    found: jax.Array = bilinear + hidden @ parameters["out"] + parameters["bias"]
-    return found
+def scores(parameters: Parameters, context: Any, actions: Any) -> Any:
+    """Score actions: (N, n) from standardised context (N, c) and actions (N, n, a), of numpy or of JAX.
+
+    JAX compiles each operation for each new N: outside of training numpy is faster.
+    """
+    tanh = jnp.tanh if isinstance(context, jax.Array) else np.tanh
+    bilinear = (actions @ (context @ parameters["bilinear"])[:, :, None])[:, :, 0]
+    hidden = tanh((context @ parameters["hidden_context"])[:, None] + actions @ parameters["hidden_actions"])
+    return bilinear + hidden @ parameters["out"] + parameters["bias"]
 
 
 def _standardised(graph: Graph, value: str, name: str, scale: Scale) -> str:

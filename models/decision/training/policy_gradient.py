@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from numpy.typing import NDArray
+from scipy.special import expit, softmax
 
 from models.decision.training.log_reader import DecisionBatch, Log
 from models.decision.training.network import Parameters, scores
@@ -67,7 +68,7 @@ def fit_reward_models(
 
 def reward_losses(parameters: Parameters, log: Log) -> NDArray[np.float32]:
     """Return each decision's loss of a reward model, unweighted, group by group (N,)."""
-    return np.concatenate([np.asarray(_reward_losses(parameters, _batch(group), PolicyFittingPlan())) for group in log])
+    return np.concatenate([_reward_losses(parameters, _batch(group), PolicyFittingPlan()) for group in log])
 
 
 def fit_policy(
@@ -77,8 +78,7 @@ def fit_policy(
     batches = []
     for group in log:
         batch = _batch(group)
-        predicted = jax.nn.sigmoid(scores(rewards, group.context, group.actions))
-        batches.append({**batch, "predicted": np.asarray(predicted)})
+        batches.append({**batch, "predicted": expit(scores(rewards, group.context, group.actions))})
     [fitted] = _fit(_policy_losses, start, batches, plan, seed, on_step)
     return fitted
 
@@ -110,14 +110,16 @@ def _of(values: Any, places: Any) -> Any:
     return jnp.take_along_axis(values, places[:, None], axis=1)[:, 0]
 
 
-def _reward_losses(parameters: Parameters, batch: Batch, plan: PolicyFittingPlan) -> jax.Array:
+def _reward_losses(parameters: Parameters, batch: Batch, plan: PolicyFittingPlan) -> Any:
     logits = scores(parameters, batch["context"], batch["actions"])
-    rewarded = optax.sigmoid_binary_cross_entropy(_of(logits, batch["chosen"]), batch["reward"])
-    right = jax.nn.one_hot(batch["label"], logits.shape[1])
-    each = optax.sigmoid_binary_cross_entropy(logits, right) * batch["offered"]
-    labelled = each.sum(1) / batch["offered"].sum(1)
+    numerics = jnp if isinstance(logits, jax.Array) else np
+    places = np.arange(logits.shape[1])
+    chosen, right = (places == batch[name][:, None] for name in ("chosen", "label"))
+    losses = numerics.logaddexp(0, logits)
+    rewarded = (chosen * (losses - batch["reward"][:, None] * logits)).sum(1)
+    labelled = ((losses - right * logits) * batch["offered"]).sum(1) / batch["offered"].sum(1)
     # A correction counts for more than a reward of the same decision.
-    return jnp.where(batch["labelled"] > 0, labelled, rewarded * batch["rewarded"])
+    return numerics.where(batch["labelled"] > 0, labelled, rewarded * batch["rewarded"])
 
 
 def _policy_losses(parameters: Parameters, batch: Batch, plan: PolicyFittingPlan) -> jax.Array:
@@ -198,4 +200,8 @@ def _shuffled(groups: list[Batch], size: int, seed: int) -> Iterator[Batch]:
 
 def policy_of(parameters: Parameters, log: Log) -> list[NDArray[np.float32]]:
     """Return the policy's probabilities of each decision's actions, group by group (N, n)."""
-    return [np.asarray(jnp.exp(log_probabilities(parameters, _batch(group)))) for group in log]
+    policies = []
+    for group in log:
+        offered = np.arange(group.actions.shape[1]) < group.count[:, None]
+        policies.append(softmax(np.where(offered, scores(parameters, group.context, group.actions), -1e9), axis=1))
+    return policies

@@ -62,7 +62,9 @@ def fit(
     low, high = reward_range(earned, parent)
     start = _start(task.schema, scaled(earned, low, high), parent, (low, high), seed)
     earned = standardised(scaled(earned, low, high), start.scale)
-    half_life = task.half_life or chosen_half_life(start.rewards, earned, plan, seed, _named(on_step, "weighing history"))
+    half_life = task.half_life or chosen_half_life(
+        start.rewards, earned, plan, seed, _named(on_step, "weighing history")
+    )
     played, checked = played.decayed(half_life), checked.decayed(half_life * total(checked.log) / total(played.log))
     network, rewards, learning, standard = parent, start.rewards, played.log, earned
     for _ in range(plan.iterations if played.in_steps else 1):
@@ -80,16 +82,12 @@ def fit(
     return FittedPolicy(network, learning, checking, checked, half_life)
 
 
-def _start(
-    schema: Schema, log: Log, parent: Network | None, bounds: tuple[float, float], seed: int
-) -> Network:
+def _start(schema: Schema, log: Log, parent: Network | None, bounds: tuple[float, float], seed: int) -> Network:
     """Return the network that fitting starts from: the parent's, or one that holds all actions to be alike."""
     if parent is not None:
         return replace(parent, reward_range=bounds, temperature=1.0, gamma=None, heads=())
     columns, width = log[0].context.shape[1], log[0].actions.shape[2]
-    policy, rewards = (
-        initial(columns, width, np.random.default_rng(seed), bias) for bias in (0.0, initial_logit(log))
-    )
+    policy, rewards = (initial(columns, width, np.random.default_rng(seed), bias) for bias in (0.0, initial_logit(log)))
     return Network(policy, rewards, _scale(schema, log), 1.0, bounds, schema.described())
 
 

@@ -83,12 +83,7 @@ def with_returns(log: Log, returns: Floats) -> Log:
 
 def standardised(log: Log, scale: Scale) -> Log:
     """Return the log standardised, as networks take it."""
-    return [
-        replace(
-            group, context=np.asarray(scale.context(group.context)), actions=np.asarray(scale.actions(group.actions))
-        )
-        for group in log
-    ]
+    return [replace(group, context=scale.context(group.context), actions=scale.actions(group.actions)) for group in log]
 
 
 def model_of(network: Network, log: Log) -> ReturnModel:
