@@ -75,7 +75,7 @@ class Hindsight:
 
 
 class VowpalWabbit:
-    """`cb_explore_adf` of Vowpal Wabbit, with crossed features of context and action, in several passes over a round."""
+    """`cb_explore_adf` of Vowpal Wabbit, with crossed features of context and action, in passes over a round."""
 
     passes = 4
 

@@ -41,7 +41,7 @@ def load(wheel: Path, name: str) -> ClassificationSet:
 
 def _is_numeric(column: Sequence[str]) -> bool:
     try:
-        return any([float(cell) for cell in column if cell not in MISSING])
+        return len([float(cell) for cell in column if cell not in MISSING]) > 0
     except ValueError:
         return False
 

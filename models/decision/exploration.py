@@ -18,12 +18,12 @@ FLOOR_SHARE = 0.5
 
 @dataclass(frozen=True)
 class Exploration:
-    """How a policy explores: from logits (n,) of n actions, or (n, K) of K heads, to probabilities.
+    """How a policy explores: from logits (n,) of n actions, or (K, n) of K heads, to probabilities.
 
     - `softmax`: exp(logit / temperature), normalised.
     - `epsilon-greedy`: epsilon is shared by all actions, the rest by those with the highest logit.
-    - `squarecb`: inverse gap weighting (Foster & Rakhlin, "Beyond UCB", ICML 2020): 1 / (n + highest logit - logit), and
-      the rest for the highest. The logits are expected rewards times a gamma that grows with the data, see
+    - `squarecb`: inverse gap weighting (Foster & Rakhlin, "Beyond UCB", ICML 2020): 1 / (n + highest logit - logit),
+      and the rest for the highest. The logits are expected rewards times a gamma that grows with the data, see
       `models.decision.training.heads`: so exploration decays.
     - `bootstrap`: the share of heads that hold the action to be the best (Thompson sampling from a bootstrap:
       Eckles & Kaptein, 2014; Osband & Van Roy, 2015). The more data, the more the heads agree.
@@ -49,13 +49,13 @@ class Exploration:
 
     def parts(self, logits: NDArray[Any]) -> NDArray[np.int64]:
         """Return the probability of each action in parts of 2**32, which they sum to. `logits` are finite."""
-        heads = logits.astype(np.float64).reshape(len(logits), -1)
-        count, least = len(heads), self.least(len(heads))
+        count = logits.shape[-1]
+        heads, least = logits.astype(np.float64).reshape(-1, count), self.least(count)
         if self.kind == "bootstrap":
-            best = heads == heads.max(0)
-            wanted = (best / best.sum(0)).mean(1)
+            best = heads == heads.max(1, keepdims=True)
+            wanted = (best / best.sum(1, keepdims=True)).mean(0)
         else:
-            wanted = self._shares(heads.mean(1))
+            wanted = self._shares(heads.mean(0))
         parts: NDArray[np.int64] = least + np.floor(wanted * (PARTS - least * count)).astype(np.int64)
         parts[int(parts.argmax())] += PARTS - int(parts.sum())  # what rounding down has left over
         return parts

@@ -19,7 +19,7 @@ def served_policies(task: Decision, network: Network, log: Log) -> list[NDArray[
         logits = np.asarray(network.logits(group.context, group.actions))
         values = np.zeros(group.actions.shape[:2])
         for row, (count, of_decision) in enumerate(zip(group.count, logits, strict=True)):
-            values[row, :count] = task.exploration.parts(of_decision[:count]) / PARTS
+            values[row, :count] = task.exploration.parts(of_decision[..., :count]) / PARTS
         policies.append(values)
     return policies
 

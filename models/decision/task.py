@@ -29,7 +29,7 @@ class Decision(Task):
     in one split of a dataset. Its tensors are `episode` uint8 (bytes,), the id in UTF-8, and `step` int32 (1,).
 
     The model takes `context` (batch, c) and `actions` (batch, n, a), and gives float32: `logits` (batch, n), or
-    (batch, n, K) of K heads, and `rewards` (batch, n), the expected reward (in episodes, return) as a share of the
+    (batch, K, n) of K heads, and `rewards` (batch, n), the expected reward (in episodes, return) as a share of the
     range that the model was trained on. Both are of each action by itself, so that padding changes nothing and needs no
     mask.
 
@@ -104,7 +104,7 @@ class Decision(Task):
 
     def _chosen(self, logits: NDArray[Any], rewards: NDArray[Any], asked: Asked) -> Decoded:
         ids = ids_of(asked.features)
-        logits = logits[: len(ids)]
+        logits = logits[..., : len(ids)]
         if not (np.isfinite(logits).all() and np.isfinite(rewards[: len(ids)]).all()):
             raise ValueError("the model's scores are not finite")
         parts = self.exploration.parts(logits)

@@ -4,8 +4,8 @@
 2020) for a model whose errors shrink as 1 / n, with the constant that Vowpal Wabbit takes. With decayed weights n is
 the effective number of decisions (Kish): where history counts less, exploration grows again.
 
-`bootstrap`: each head is a reward model of a bootstrap sample, in which a decision counts Poisson(1) times (Oza & Russell,
-"Online bagging and boosting", AISTATS 2001).
+`bootstrap`: each head is a reward model of a bootstrap sample, in which a decision counts Poisson(1) times (Oza &
+Russell, "Online bagging and boosting", AISTATS 2001).
 """
 
 from dataclasses import replace

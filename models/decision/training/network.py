@@ -69,9 +69,9 @@ class Network:
         return expit(scores(self.rewards, context, actions) / np.float32(self.temperature))
 
     def logits(self, context: Floats, actions: Floats) -> Floats:
-        """Return what is served as `logits`, (N, n) or (N, n, K), from standardised context and actions."""
+        """Return what is served as `logits`, (N, n) or (N, K, n), from standardised context and actions."""
         if self.heads:
-            return np.stack([scores(head, context, actions) for head in self.heads], axis=2)
+            return np.stack([scores(head, context, actions) for head in self.heads], axis=1)
         if self.gamma is not None:
             return np.float32(self.gamma) * self.expected(context, actions)
         served: Floats = scores(self.policy, context, actions)
@@ -94,13 +94,13 @@ class Network:
         value = graph.add("Sigmoid", graph.add("Div", value, temperature))
         logits, more = policy, []
         if self.heads:
-            last = graph.constant(np.array([2]))
+            middle = graph.constant(np.array([1]))
             heads = [_scored(graph, f"head.{k}", head, context, actions) for k, head in enumerate(self.heads)]
-            logits = graph.add("Concat", *(graph.add("Unsqueeze", head, last) for head in heads), axis=2)
+            logits = graph.add("Concat", *(graph.add("Unsqueeze", head, middle) for head in heads), axis=1)
             more = [len(heads)]
         elif self.gamma is not None:
             logits = graph.add("Mul", value, graph.constant(np.array(self.gamma, np.float32), "gamma"))
-        graph.output("logits", logits, np.float32, ["batch", "actions", *more])
+        graph.output("logits", logits, np.float32, ["batch", *more, "actions"])
         graph.output("rewards", value, np.float32, ["batch", "actions"])
         metadata = {"schema": json.dumps(self.schema), "reward_range": json.dumps(self.reward_range)}
         return graph.model({"task": "decision", **metadata})

@@ -75,18 +75,9 @@ def fit_policy(
     start: Parameters, rewards: Parameters, log: Log, plan: PolicyFittingPlan, seed: int, on_step: OnStep
 ) -> Parameters:
     """Fit the policy with the help of a reward model."""
-    batches = []
-    for group in log:
-        batch = _batch(group)
-        batches.append({**batch, "predicted": expit(scores(rewards, group.context, group.actions))})
+    batches = [{**_batch(group), "predicted": expit(scores(rewards, group.context, group.actions))} for group in log]
     [fitted] = _fit(_policy_losses, start, batches, plan, seed, on_step)
     return fitted
-
-
-def log_probabilities(parameters: Parameters, batch: Batch) -> jax.Array:
-    """Return the log probability of each action under the policy, (N, n); very low for padding."""
-    logits = scores(parameters, batch["context"], batch["actions"])
-    return jax.nn.log_softmax(jnp.where(batch["offered"], logits, -1e9))
 
 
 def _batch(group: DecisionBatch) -> Batch:
@@ -123,7 +114,8 @@ def _reward_losses(parameters: Parameters, batch: Batch, plan: PolicyFittingPlan
 
 
 def _policy_losses(parameters: Parameters, batch: Batch, plan: PolicyFittingPlan) -> jax.Array:
-    log_policy = log_probabilities(parameters, batch)
+    logits = scores(parameters, batch["context"], batch["actions"])
+    log_policy = jax.nn.log_softmax(jnp.where(batch["offered"], logits, -1e9))
     policy = jnp.exp(log_policy)
     expected = (policy * batch["predicted"] * batch["offered"]).sum(1)
     weight = jnp.minimum(_of(policy, batch["chosen"]) / batch["propensity"], plan.clip)

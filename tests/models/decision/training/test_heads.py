@@ -65,7 +65,7 @@ def test_a_version_with_heads_has_a_score_of_each(tmp_path: Path) -> None:
     [logits] = session((tmp_path / "task" / "model.onnx").read_bytes()).run(
         ["logits"], {name: value[None] for name, value in inputs.items()}
     )
-    assert logits.shape == (1, 3, HEADS)
+    assert logits.shape == (1, HEADS, 3)
 
 
 def test_decayed_history_counts_as_fewer_decisions(tmp_path: Path) -> None:

@@ -1,8 +1,5 @@
 """Weights of history: older decisions count less, and how much less is learned from the log."""
 
-from dataclasses import replace
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
