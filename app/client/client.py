@@ -29,7 +29,14 @@ from app.client.errors import ClientError, PredictionError
 from app.events import ids, topics
 from app.events.base import describe_problems
 from app.events.cloudevents import JSON, Event, Headers, format_rfc3339
-from app.events.types import FeedbackGiven, FeedbackRetracted, PredictionFailed, PredictionMade, PredictionRequested
+from app.events.types import (
+    FeedbackGiven,
+    FeedbackRetracted,
+    PredictionFailed,
+    PredictionMade,
+    PredictionRequested,
+    ReviewQueue,
+)
 from app.settings import MiB
 
 FeedbackEventT = TypeVar("FeedbackEventT", FeedbackGiven, FeedbackRetracted)
@@ -163,10 +170,14 @@ class Hindsight:
         correction: dict[str, Any] | None = None,
         reward: float | None = None,
         accepted: bool | None = None,
+        queue: ReviewQueue | None = None,
+        blind: bool | None = None,
     ) -> str:
         """Send a correction, a reward, or the confirmation that the output is right. Return the event's id.
 
-        `actor` is who gives it: by default the owner of the `api_key`; without a key, the client's `source`.
+        `actor` is who gives it: by default the owner of the `api_key`; without a key, the client's `source`. A review
+        tool says which `queue` asked for it, since only then it answers the audit, and whether the actor answered
+        `blind`, before the output was shown.
         """
         actor = actor or self._default_actor
         feedback = _build_event(
@@ -175,6 +186,8 @@ class Hindsight:
             correction=correction,
             reward=reward,
             accepted=accepted,
+            queue=queue,
+            blind=blind,
             actor=actor or _KEY_OWNER,
         )
         event_id = str(uuid.uuid4())

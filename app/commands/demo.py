@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from app.demo.traffic import FeedbackKind
+    from app.settings import Settings
     from models.base import Task
 
 demo = typer.Typer(help="Demonstrate the platform.", no_args_is_help=True)
-_LOOP_EXAMPLES = "Examples: hindsight demo loop; hindsight demo loop --out story --seed 1 --json"
+_LOOP_EXAMPLES = "Examples: hindsight demo loop; hindsight demo loop --rewards; hindsight demo loop --out story --json"
+_EXPLORED_SHARE = 0.3
+"""The share of the outputs that are drawn with --rewards, if the task's options do not say."""
 
 
 def register(cli: typer.Typer) -> None:
@@ -32,6 +36,9 @@ def loop(
     out: Annotated[Path, typer.Option(help="A new directory for the plot and the platform.")] = Path("demo-loop"),
     seed: Annotated[int, typer.Option(help="The seed of the requests and of the faulty version.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Write the results as JSON.")] = False,
+    rewards: Annotated[
+        bool, typer.Option("--rewards", help="Nobody corrects: people only say whether an answer is right.")
+    ] = False,
 ) -> None:
     """Run the whole learning loop on a separate platform, in about 15 minutes on two cores.
 
@@ -46,14 +53,21 @@ def loop(
     from app.demo.scenario import ScenarioTiming, run_scenario
     from app.errors import SetupError
     from app.settings import settings
+    from app.tasks import load_task
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise SetupError(f"{out} already exists.", "Name another directory with --out, or remove it.")
-    loaded_task = _load_drifting_task(task, seed)
+    config = settings()
+    loaded_task = _load_drifting_task(config, task, seed)
+    if rewards:
+        options = {"explore": _EXPLORED_SHARE} | config.task_options.get(loaded_task.name, {})
+        config = config.model_copy(update={"task_options": {**config.task_options, loaded_task.name: options}})
+        loaded_task = load_task(config, loaded_task.name)
     out.mkdir(parents=True, exist_ok=True)
     console = Console(stderr=True, highlight=False)
+    feedback: FeedbackKind = "rewards" if rewards else "corrections"
     result = asyncio.run(
-        run_scenario(settings(), loaded_task, out.resolve() / "platform", ScenarioTiming(), seed, console.print)
+        run_scenario(config, loaded_task, out.resolve() / "platform", ScenarioTiming(), seed, console.print, feedback)
     )
     png, page = scenario_plot.write_plot(result, out)
     if as_json:
@@ -63,13 +77,12 @@ def loop(
     raise typer.Exit(0 if result.is_successful else 1)
 
 
-def _load_drifting_task(name: str | None, seed: int) -> "Task":
+def _load_drifting_task(config: "Settings", name: str | None, seed: int) -> "Task":
     from app.errors import SetupError
-    from app.settings import settings
     from app.tasks import load_task
 
-    for candidate in settings().tasks if name is None else [name]:
-        task = load_task(settings(), candidate)
+    for candidate in config.tasks if name is None else [name]:
+        task = load_task(config, candidate)
         if next(task.drifted(seed), None) is not None:
             return task
     problem = "No task has a source" if name is None else f"{name} has no source"

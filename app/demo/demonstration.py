@@ -8,6 +8,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from app.demo.tally import SampleResult, Tally
 from app.embedded import api_readiness
 from app.embedded.supervisor import Supervisor
 from app.events import topics
+from app.outcomes.label_aggregation import in_audit_sample
 from app.settings import Settings
 from app.system import api_tls
 from models.base import Sample, Task
@@ -32,14 +34,29 @@ from models.base import Sample, Task
 BURST_SAMPLES = 200
 PER_SECOND = 20.0
 TRICKLE_SECONDS = 5.0
+AUDIT_RATE = 0.3
+"""The audit rate of a task without a setting: so the burst's audit, 15 predictions a task, is enough for a score."""
+REVIEW_SECONDS = 600.0
+"""How long audited predictions of the trickle wait for a person, before the demonstration reviews them itself."""
 ACTOR = "demo"
 TABLE_ROWS = 15
 MAX_CELL_WIDTH = 40
+_AUDITED = {"audit_rate": AUDIT_RATE}
 
 
 async def run(settings: Settings, verbose: bool = False) -> None:
     """Run the platform and its demonstration until a signal."""
-    await _DemoSupervisor(settings, verbose).run_until_signal()
+    await _DemoSupervisor(with_audit(settings), verbose).run_until_signal()
+
+
+def with_audit(settings: Settings) -> Settings:
+    """Return the settings with the demonstration's audit rate for each task whose settings do not say one."""
+    task_settings = {task: settings.for_task(task) for task in settings.tasks}
+    audited = {
+        task: own if own.model_fields_set & {"audit_rate", "full_feedback"} else own.model_copy(update=_AUDITED)
+        for task, own in task_settings.items()
+    }
+    return settings.model_copy(update={"task_settings": audited})
 
 
 class _DemoSupervisor(Supervisor):
@@ -98,8 +115,8 @@ class Demonstration:
         ) as hindsight:
             stream = self._iterate_samples()
             self._console.print(
-                f"\nThe demonstration sends {samples} samples, {PER_SECOND:g} a second, and corrects or rewards "
-                "the predictions."
+                f"\nThe demonstration sends {samples} samples, {PER_SECOND:g} a second, corrects or rewards the "
+                "predictions, and reviews those in the audit."
             )
             await self._burst(hindsight, stream, samples)
             self._console.print(self._summary(trickle_seconds), soft_wrap=True, markup=False)
@@ -122,15 +139,19 @@ class Demonstration:
 
     async def _trickle(self, hindsight: Hindsight, stream: Iterator[tuple[Task, Sample]], seconds: float) -> None:
         with self._console.status(self._progress_text(), refresh_per_second=4) as status:
-            while (task_and_sample := await asyncio.to_thread(next, stream, None)) is not None:
-                await asyncio.sleep(seconds)
-                await self._send_sample(hindsight, *task_and_sample)
-                status.update(self._progress_text())
+            async with asyncio.TaskGroup() as requests:
+                while (task_and_sample := await asyncio.to_thread(next, stream, None)) is not None:
+                    await asyncio.sleep(seconds)
+                    requests.create_task(self._send_sample(hindsight, *task_and_sample, REVIEW_SECONDS))
+                    status.update(self._progress_text())
 
-    async def _send_sample(self, hindsight: Hindsight, task: Task, sample: Sample) -> None:
-        """Send a sample. Reward its prediction if the task has a reward for it, else correct it if it is wrong."""
+    async def _send_sample(self, hindsight: Hindsight, task: Task, sample: Sample, review_seconds: float = 0.0) -> None:
+        """Send a sample, then reward its prediction if the task has a reward for it, else correct it if it is wrong.
+
+        Predictions in the audit are reviewed, right or wrong, after so many seconds.
+        """
         result = SampleResult(_output_text(sample.correction))
-        began = time.monotonic()
+        began, audited = time.monotonic(), ""
         try:
             prediction = await hindsight.predict(task.name, sample.payload, content_type=sample.content_type)
             result.milliseconds = (time.monotonic() - began) * 1000
@@ -141,6 +162,9 @@ class Demonstration:
             if result.reward is not None:
                 await hindsight.feedback(prediction.prediction_id, reward=result.reward, actor=ACTOR)
                 result.status = "rewarded"
+            elif in_audit_sample(prediction.prediction_id, self._audit_rate(task)):
+                audited = prediction.prediction_id
+                result.status = "right" if result.score == 1.0 else "corrected"
             elif result.status == "wrong":
                 await hindsight.feedback(prediction.prediction_id, correction=sample.correction, actor=ACTOR)
                 result.status = "corrected"
@@ -151,6 +175,14 @@ class Demonstration:
         self._results.append(result)
         if not self._console.is_terminal:
             self._console.print("  ".join(result.cells), soft_wrap=True, markup=False)
+        if audited:
+            await asyncio.sleep(review_seconds)
+            with suppress(ClientError, KafkaError, TimeoutError):
+                await hindsight.feedback(audited, correction=sample.correction, queue="audit", blind=True, actor=ACTOR)
+
+    def _audit_rate(self, task: Task) -> float:
+        settings = self._settings.for_task(task.name)
+        return 0.0 if settings.full_feedback else settings.audit_rate
 
     def _iterate_samples(self) -> Iterator[tuple[Task, Sample]]:
         """Yield samples of all tasks in turn, with a new seed at each start."""
@@ -177,8 +209,10 @@ class Demonstration:
             "hindsight" if shutil.which("hindsight") else os.path.relpath(Path(sys.executable).parent / "hindsight")
         )
         places = {
+            self._url: "the state, and the score, of each task",
+            f"{self._url}/review": "review predictions yourself",
             f"{self._url}/docs": "try the API",
-            f"{self._url}/readyz": "the state and the lag of each part",
+            f"{self._url}/readyz": "the readiness and the lag of each part",
             f"{self._url}/metrics": "counters and latencies, for Prometheus",
             f"{command} send {task} FILE": "get a prediction for your file",
             f"{command} feedback ID --correction JSON": "send the correct output",

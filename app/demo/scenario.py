@@ -19,7 +19,7 @@ import httpx
 from app.demo.faulty_version import deploy_faulty_version
 from app.demo.scenario_result import FAULTY_SHARE, ScenarioResult
 from app.demo.timeline import TimelineEvent, read_timeline
-from app.demo.traffic import AnsweredRequest, TrafficGenerator, mean_score
+from app.demo.traffic import AnsweredRequest, FeedbackKind, TrafficGenerator, mean_score
 from app.embedded import ports
 from app.embedded.api_readiness import api_url
 from app.embedded.supervisor import Supervisor
@@ -54,16 +54,17 @@ class ScenarioTiming:
     """Maximum duration of such a step: on a busy machine evidence comes late."""
     timeout_seconds: float = 900.0
     """Timeout of each wait."""
+    rewards: int = 4000
+    """Number of rewards that start a run where people only reward."""
 
-    @property
-    def task_settings(self) -> TaskSettings:
-        """The task's settings. They differ from production in durations and in the minimum numbers of answers."""
+    def task_settings(self, feedback: FeedbackKind) -> TaskSettings:
+        """Return the task's settings. They differ from production in durations and minimum numbers of answers."""
         minute = 60.0
         retraining: Mapping[str, Any] = {
             "window_minutes": self.window_seconds / minute,
             "feedback_wait_minutes": self.feedback_seconds / minute,
             "triggers": {
-                "min_new_labels": None,
+                "min_new_labels": self.rewards if feedback == "rewards" else None,
                 "drift_windows": None,
                 "quality_min_labelled": 50,
                 "quality_min_answered_share": 0.5,
@@ -143,22 +144,31 @@ class _Scenario:
 
 
 async def run_scenario(
-    settings: Settings, task: Task, home: Path, timing: ScenarioTiming, seed: int, print_line: PrintLine
+    settings: Settings,
+    task: Task,
+    home: Path,
+    timing: ScenarioTiming,
+    seed: int,
+    print_line: PrintLine,
+    feedback: FeedbackKind = "corrections",
 ) -> ScenarioResult:
-    """Run the scenario on a platform in the directory `home`. Raises `SetupError`."""
+    """Run the scenario on a platform in the directory `home`. Raises `SetupError`.
+
+    To learn from rewards, the task must draw a share of its outputs, by its options in the settings.
+    """
     began = time.monotonic()
     config = settings.model_copy(
         update={
             **dict(zip(ports.PROCESS_BY_SETTING, ports.free_ports(len(ports.PROCESS_BY_SETTING)), strict=True)),
             "home": home,
             "tasks": {task.name: settings.tasks[task.name]},
-            "task_settings": {task.name: timing.task_settings},
+            "task_settings": {task.name: timing.task_settings(feedback)},
             "kafka_bootstrap": "",
             "retraining_seconds": 1.0,
             "archive_seconds": 1.0,
         }
     )
-    traffic = TrafficGenerator(config, task, timing.requests_per_second, seed)
+    traffic = TrafficGenerator(config, task, timing.requests_per_second, seed, feedback)
     async with _run_platform(config, print_line):
         scenario = _Scenario(config, task, traffic, timing, print_line)
         traffic_run = asyncio.create_task(traffic.run())

@@ -1,4 +1,4 @@
-"""The traffic of the demonstration: an application that sends requests and corrects every answer."""
+"""The traffic of the demonstration: an application that sends requests and corrects or rewards every answer."""
 
 import asyncio
 import time
@@ -18,6 +18,8 @@ _MAX_PENDING = 200
 """Bound of requests without an answer: a platform that can't keep up gets requests only as fast as it answers."""
 
 TrafficSource = Literal["baseline", "new"]
+FeedbackKind = Literal["corrections", "rewards"]
+"""What people say of an answer: the right output, or only whether it is right (a reward of 1 or -1)."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,15 @@ class AnsweredRequest:
 
 
 class TrafficGenerator:
-    """Sends samples of a task at an even rate and corrects every answer. The seed determines the samples."""
+    """Sends samples of a task at an even rate, with feedback on every answer. The seed determines the samples."""
 
-    def __init__(self, settings: Settings, task: Task, per_second: float, seed: int) -> None:
+    def __init__(
+        self, settings: Settings, task: Task, per_second: float, seed: int, feedback: FeedbackKind = "corrections"
+    ) -> None:
         self._settings = settings
         self._task = task
         self._per_second = per_second
+        self._feedback = feedback
         self._streams: dict[TrafficSource, Iterator[Sample]] = {
             "baseline": task.demonstration(seed),
             "new": task.drifted(seed),
@@ -70,7 +75,10 @@ class TrafficGenerator:
             prediction = await client.predict(self._task.name, sample.payload, content_type=sample.content_type)
             score = self._task.score(prediction.output, sample.correction)
             self.answered.append(AnsweredRequest(sent, source, score, prediction.model.version, prediction.role))
-            await client.feedback(prediction.prediction_id, correction=sample.correction, actor=ACTOR)
+            if self._feedback == "corrections":
+                await client.feedback(prediction.prediction_id, correction=sample.correction, actor=ACTOR)
+            else:
+                await client.feedback(prediction.prediction_id, reward=1.0 if score == 1.0 else -1.0, actor=ACTOR)
         except (PredictionError, TimeoutError):
             self.unanswered += 1
         finally:

@@ -33,6 +33,8 @@ PredictionId = Annotated[
 ]
 RequestId = Annotated[str, Field(max_length=MAX_ATTRIBUTE_LENGTH, description="The request's `ce_id`.")]
 Role = Literal["champion", "canary", "shadow"]
+ReviewQueue = Literal["audit", "uncertain"]
+"""The queues of the review: a random sample, and the predictions with the lowest confidence."""
 _REQUEST_SOURCE_HEADER = {"ce_requestsource": "The request's `ce_source`."}
 _IMPORT_HEADERS = {
     "ce_importsource": "For imported data: the URI of its source.",
@@ -144,7 +146,7 @@ class FeedbackGiven(PredictionReference):
     """Whether the prediction was right."""
     actor: Actor
     """The person or application that gives the feedback."""
-    queue: Literal["audit", "uncertain"] | None = None
+    queue: ReviewQueue | None = None
     """The review queue that asked for this feedback; null if nobody asked, or if an older release wrote it."""
     blind: bool | None = None
     """Whether the actor answered before the model's output was shown; null if that is not known."""

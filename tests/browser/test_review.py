@@ -81,6 +81,12 @@ async def test_one_key_accepts_a_prediction_and_shows_the_next_one(stack: Stack,
     await expect(item).not_to_have_attribute("data-prediction", first)
 
 
+async def test_the_review_opens_on_a_prediction_that_waits(stack: Stack, page: Page) -> None:
+    await open_prediction(page, (await predict(stack, "ocr"))[0])  # it is recorded
+    await open_page(page, "/review")
+    await expect(page.locator("[data-prediction]")).to_be_visible()
+
+
 async def test_the_mouse_and_a_key_move_a_box(stack: Stack, page: Page, name: str) -> None:
     prediction_id, output = await predict(stack, "object_detection", "boxes")
     before = [box["box"] for box in output["boxes"]]

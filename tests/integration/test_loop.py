@@ -62,6 +62,20 @@ async def test_ocr_learns_an_unseen_font_in_the_loop(tmp_path: Path) -> None:
     check(await run_scenario(Settings(), Ocr(), tmp_path / "home", ScenarioTiming(), 0, print))
 
 
+@pytest.mark.soak
+@pytest.mark.timeout(2400)
+async def test_ocr_learns_an_unseen_font_from_rewards_alone(tmp_path: Path) -> None:
+    settings = Settings(task_options={"ocr": {"explore": 0.3}})
+    timing = ScenarioTiming(requests_per_second=30, timeout_seconds=1800)
+    result = await run_scenario(settings, Ocr(explore=0.3), tmp_path / "home", timing, 0, print, "rewards")
+    titles = [event.title for event in result.events]
+    assert {"trigger: quality", "trigger: volume"} & set(titles)
+    assert "promote 2" in titles
+    assert result.regained_score > result.drifted_score
+    assert titles.index("a faulty canary") < titles.index("rollback")
+    assert result.unanswered == 0
+
+
 async def test_a_task_without_a_drifted_source_has_no_scenario(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     done = await run_command(

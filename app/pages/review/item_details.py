@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from app.events.types import ReviewQueue
 from app.pages.elements import Node, Prose, definition_list
 from app.pages.review.editors import summarize_output
-from app.pages.review.queues import Queue
 from app.pages.review.review_session import ReviewItem
 
 _SELECTION_TEXTS: Mapping[str, str] = {
@@ -15,7 +15,7 @@ _SELECTION_TEXTS: Mapping[str, str] = {
 }
 
 
-def render_empty(queue: Queue, prediction_id: str) -> None:
+def render_empty(queue: ReviewQueue, prediction_id: str) -> None:
     """Show why there is no item: the queue is empty, or the requested prediction does not exist."""
     with Node("div", style="empty"):
         if prediction_id:

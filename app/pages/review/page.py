@@ -2,7 +2,10 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
+from itertools import product
 from urllib.parse import urlencode
 
 from nicegui import context, ui
@@ -12,7 +15,7 @@ from app.pages import layout
 from app.pages.elements import Node, table_header, tabs
 from app.pages.review.claims import Claims
 from app.pages.review.editors import summarize_output
-from app.pages.review.queues import QUEUES, ReviewedPrediction, find_reviewed
+from app.pages.review.queues import QUEUES, ReviewedPrediction, find_reviewed, find_waiting
 from app.pages.review.review_session import MAX_AGE, ReviewSession
 from app.pages.review.session_view import SessionView
 from app.services.services import Services
@@ -25,8 +28,10 @@ def register(services: Services) -> None:
     claims = Claims(services.settings.catalog_url)
 
     @ui.page("/review")
-    async def review(task: str = "", queue: str = "audit", id: str = "") -> None:
-        name = task if task in services.tasks else next(iter(services.tasks))
+    async def review(task: str = "", queue: str = "", id: str = "") -> None:
+        if not (task or queue or id):
+            task, queue = await _find_work(services)
+        name, queue = task if task in services.tasks else next(iter(services.tasks)), queue or "audit"
         with layout.page("Review", "/review"):
             with Node("div", style="bar"):
                 Node("h1", "Review")
@@ -41,6 +46,18 @@ def register(services: Services) -> None:
             view = SessionView(services, session, viewer)
         context.client.on_delete(session.close)
         await view.start(id)
+
+
+async def _find_work(services: Services) -> tuple[str, str]:
+    """Return the first task and queue with a prediction to review, audits first; empty names if none has any."""
+    since = datetime.now(UTC) - MAX_AGE
+    with suppress(*TRANSIENT_ERRORS):
+        for queue, task in product(QUEUES, services.tasks):
+            versions, rules = list(services.controller.models[task].versions), services.settings.for_task(task)
+            query = partial(find_waiting, queue=queue, task=task, versions=versions, rules=rules, since=since)
+            if await asyncio.to_thread(services.catalog.query, query):
+                return task, queue
+    return "", ""
 
 
 def _review_url(**parameters: str) -> str:

@@ -8,16 +8,16 @@ an unfinished audit would misjudge the model.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from sqlalchemy import Connection, func, select
 
 from app.catalog.orm import FeedbackRow, OutcomeRow, PredictionRow, RetractionRow
+from app.events.types import ReviewQueue
 from app.outcomes.label_aggregation import in_audit_sample
 from app.settings import TaskSettings
 
-Queue = Literal["audit", "uncertain"]
-QUEUES: tuple[Queue, ...] = get_args(Queue)
+QUEUES: tuple[ReviewQueue, ...] = get_args(ReviewQueue)
 
 MAX_AUDIT_CANDIDATES = 20_000
 """The audit sample is taken from this many of a version's newest predictions."""
@@ -29,7 +29,7 @@ MAX_REVIEWED = 50
 
 
 def find_waiting(
-    connection: Connection, queue: Queue, task: str, versions: Sequence[str], rules: TaskSettings, since: datetime
+    connection: Connection, queue: ReviewQueue, task: str, versions: Sequence[str], rules: TaskSettings, since: datetime
 ) -> list[str]:
     """Return the ids of the queue's unanswered predictions of these versions, in the order of review.
 

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app.errors import SetupError
-from app.events.types import FeedbackGiven, FeedbackRetracted
+from app.events.types import FeedbackGiven, FeedbackRetracted, ReviewQueue
 from app.kafka.transient_errors import TRANSIENT_ERRORS
 from app.outcomes.label_aggregation import in_audit_sample
 from app.pages.review.claims import Claims
-from app.pages.review.queues import Queue, find_waiting
+from app.pages.review.queues import find_waiting
 from app.services.feedback import publish_feedback
 from app.services.payloads import Payload, PayloadNotFound
 from app.services.services import Services
@@ -72,11 +72,11 @@ class SubmittedFeedback:
 class ReviewSession:
     """A review session. It claims and fetches the next item while the current one is reviewed."""
 
-    def __init__(self, services: Services, claims: Claims, task: str, queue: Queue) -> None:
+    def __init__(self, services: Services, claims: Claims, task: str, queue: ReviewQueue) -> None:
         self._services = services
         self._claims = claims
         self.task = task
-        self.queue: Queue = queue
+        self.queue: ReviewQueue = queue
         self._holder = str(uuid.uuid4())
         self._seen_ids: set[str] = set()
         self._prefetch: asyncio.Task[ReviewItem | None] | None = None

@@ -8,10 +8,10 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from rich.console import Console
 
-from app.demo.demonstration import Demonstration
+from app.demo.demonstration import AUDIT_RATE, Demonstration, with_audit
 from app.events.cloudevents import decode_headers
 from app.events.types import FeedbackGiven
-from app.settings import Settings
+from app.settings import Settings, TaskSettings
 from tests.support.fake_inference import run_fake_inference
 from tests.support.tasks import Letters
 
@@ -19,7 +19,12 @@ from tests.support.tasks import Letters
 @pytest.fixture
 def letters(platform: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setattr("app.demo.demonstration.PER_SECOND", 200.0)
-    return platform.model_copy(update={"tasks": {"letters": platform.tasks["letters"]}})
+    return audited_at(platform.model_copy(update={"tasks": {"letters": platform.tasks["letters"]}}), 0.0)
+
+
+def audited_at(config: Settings, rate: float) -> Settings:
+    """Return the settings with this audit rate."""
+    return config.model_copy(update={"task_settings": {"letters": TaskSettings(audit_rate=rate)}})
 
 
 async def run_demonstration(config: Settings, console: Console, samples: int) -> Demonstration:
@@ -44,17 +49,22 @@ async def run_demonstration(config: Settings, console: Console, samples: int) ->
     return demonstration
 
 
-async def test_the_demonstration_sends_samples_and_corrects_wrong_predictions(letters: Settings) -> None:
-    demonstration = await run_demonstration(letters, Console(file=io.StringIO()), 30)
-    tally = demonstration.tallies["letters"]
-    assert (tally.status_counts["corrected"], tally.status_counts["failed"], tally.status_counts["wrong"]) == (10, 1, 0)
-    consumer = AIOKafkaConsumer("letters.feedback", bootstrap_servers=letters.bootstrap, auto_offset_reset="earliest")
+async def read_feedback(config: Settings, queue: str | None) -> list[tuple[FeedbackGiven, Any]]:
+    """Return the demonstration's feedback that this queue asked for, with its headers."""
+    consumer = AIOKafkaConsumer("letters.feedback", bootstrap_servers=config.bootstrap, auto_offset_reset="earliest")
     await consumer.start()
     batches = await consumer.getmany(timeout_ms=3000)
     await consumer.stop()
     records = [record for batch in batches.values() for record in batch]
-    all_feedback = [(FeedbackGiven.model_validate_json(record.value), record.headers) for record in records]
-    corrections = [(feedback, headers) for feedback, headers in all_feedback if feedback.actor == "demo"]
+    feedback = [(FeedbackGiven.model_validate_json(record.value), record.headers) for record in records]
+    return [(one, headers) for one, headers in feedback if (one.actor, one.queue) == ("demo", queue)]
+
+
+async def test_the_demonstration_sends_samples_and_corrects_wrong_predictions(letters: Settings) -> None:
+    demonstration = await run_demonstration(letters, Console(file=io.StringIO()), 30)
+    tally = demonstration.tallies["letters"]
+    assert (tally.status_counts["corrected"], tally.status_counts["failed"], tally.status_counts["wrong"]) == (10, 1, 0)
+    corrections = await read_feedback(letters, None)
     assert len(corrections) == 10
     assert all(feedback.correction == {"sum": 294.0} for feedback, _ in corrections)
     assert {decode_headers(headers)["ce_source"] for _, headers in corrections} == {"hindsight/api"}
@@ -114,3 +124,19 @@ async def test_tasks_without_samples_are_left_out_of_the_demonstration(
     async with asyncio.timeout(60):
         await demonstration.run(30, trickle_seconds=0.1)
     assert demonstration.tallies["letters"].status_counts.total() == 0
+
+
+async def test_predictions_in_the_audit_are_reviewed_whether_right_or_wrong(letters: Settings) -> None:
+    demonstration = await run_demonstration(audited_at(letters, 1.0), Console(file=io.StringIO()), 30)
+    assert demonstration.tallies["letters"].status_counts["corrected"] == 10
+    reviews = [feedback for feedback, _ in await read_feedback(letters, "audit")]
+    assert len(reviews) == 29
+    assert all(review.correction == {"sum": 294.0} and review.blind for review in reviews)
+
+
+def test_the_demonstration_audits_enough_unless_a_setting_says_how_much(letters: Settings) -> None:
+    unset = letters.model_copy(update={"task_settings": {}})
+    assert with_audit(unset).for_task("letters").audit_rate == AUDIT_RATE
+    for own in (TaskSettings(audit_rate=0.02), TaskSettings(full_feedback=True)):
+        kept = with_audit(letters.model_copy(update={"task_settings": {"letters": own}}))
+        assert kept.for_task("letters") == own

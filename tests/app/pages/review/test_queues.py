@@ -7,9 +7,9 @@ from pathlib import Path
 from app.events.base import EventData
 from app.events.cloudevents import Record
 from app.events.ids import prediction_id
-from app.events.types import FeedbackGiven, FeedbackRetracted
+from app.events.types import FeedbackGiven, FeedbackRetracted, ReviewQueue
 from app.outcomes.label_aggregation import in_audit_sample
-from app.pages.review.queues import Queue, find_waiting
+from app.pages.review.queues import find_waiting
 from app.settings import TaskSettings
 from tests.support.catalog_fixtures import TASK, make_outcome, make_prediction, open_catalog
 from tests.support.record_strategies import START, make_record
@@ -22,7 +22,7 @@ OTHERS = [number for number in IDS if number not in AUDITED]
 
 def queue(
     directory: Path,
-    name: Queue,
+    name: ReviewQueue,
     rules: TaskSettings = RULES,
     feedback: Sequence[EventData] = (),
     outcomes: Sequence[Record] = (),
