@@ -62,14 +62,16 @@ class Exploration:
 
     def _shares(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         gaps, count = scores.max() - scores, len(scores)
+        shares: NDArray[np.float64]
         if self.kind == "softmax":
             shares = np.exp(-gaps / self.temperature)
-            return shares / shares.sum()
-        if self.kind == "epsilon-greedy":
+            shares /= shares.sum()
+        elif self.kind == "epsilon-greedy":
             best = gaps == 0
-            return (1 - self.epsilon) * best / best.sum() + self.epsilon / count
-        shares = 1 / (count + gaps)
-        shares[int(gaps.argmin())] += 1 - shares.sum()
+            shares = (1 - self.epsilon) * best / best.sum() + self.epsilon / count
+        else:
+            shares = 1 / (count + gaps)
+            shares[int(gaps.argmin())] += 1 - shares.sum()
         return shares
 
     def least(self, count: int) -> int:

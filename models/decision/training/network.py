@@ -66,7 +66,8 @@ class Network:
 
     def expected(self, context: Floats, actions: Floats) -> Floats:
         """Return the expected rewards (N, n), as shares of their range, from standardised context and actions."""
-        return expit(scores(self.rewards, context, actions) / np.float32(self.temperature))
+        shares: Floats = expit(scores(self.rewards, context, actions) / np.float32(self.temperature))
+        return shares
 
     def logits(self, context: Floats, actions: Floats) -> Floats:
         """Return what is served as `logits`, (N, n) or (N, K, n), from standardised context and actions."""
