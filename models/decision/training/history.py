@@ -5,6 +5,11 @@ evaluating stream learning algorithms", Machine Learning 2013): reward models, o
 but the newest tenth of the decisions, and the candidate wins that predicts the rewards of this tenth best. All history
 counts alike unless the winner is better by more than the standard error of the paired difference: so a log without
 change is not thinned by chance.
+
+In the simulated shop under a uniform policy, whose tastes turn after 2,000 decisions, the regret of the best predicted
+offer on the newest tenth was, with all history and with the half-life that was chosen (seeds 0 and 1): at 2,500
+decisions 0.279, 0.267 and 0.176, 0.166; at 3,000 0.232, 0.232 and 0.101, 0.097; at 3,500 0.199, 0.184 and 0.110, 0.060.
+At 2,000, before the turn, both chose all history.
 """
 
 from dataclasses import replace
