@@ -51,10 +51,12 @@ def caps_of(features: Features) -> Caps:
 def capped_parts(exploration: Exploration, logits: NDArray[Any], caps: Caps) -> NDArray[np.int64]:
     """Return the probability of each action in parts of 2**32, (n,): what exploration gives to the allowed actions,
     and of that at most their caps. What a cap takes away goes to the others, in proportion to what they have.
+
+    `logits` are (n,), or (K, n) of K heads.
     """
     allowed = np.flatnonzero(caps)
-    parts = np.zeros(len(logits), np.int64)
-    parts[allowed] = exploration.parts(logits[allowed])
+    parts = np.zeros(len(caps), np.int64)
+    parts[allowed] = exploration.parts(logits[..., allowed])
     limits = np.ceil(caps / min(1.0, caps.sum(dtype=np.float64)) * PARTS).astype(np.int64)
     while (parts > limits).any():
         parts = np.minimum(parts, limits)

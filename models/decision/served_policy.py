@@ -9,7 +9,7 @@ from models.decision.exploration import PARTS
 from models.decision.guardrails import capped_parts
 from models.decision.task import Decision
 from models.decision.training.log_reader import Log
-from models.decision.training.network import Network, scores
+from models.decision.training.network import Network
 from models.decision.training.returns import flat, standardised
 
 
@@ -20,10 +20,11 @@ def served_policies(task: Decision, network: Network, log: Log) -> list[NDArray[
     """
     policies = []
     for group in standardised(log, network.scale):
-        logits = np.asarray(scores(network.policy, group.context, group.actions))
-        values = np.zeros(logits.shape)
+        logits = np.asarray(network.logits(group.context, group.actions))
+        values = np.zeros(group.actions.shape[:2])
         for row, (count, of_decision) in enumerate(zip(group.count, logits, strict=True)):
-            values[row, :count] = capped_parts(task.exploration, of_decision[:count], group.caps[row, :count]) / PARTS
+            limits = group.caps[row, :count]
+            values[row, :count] = capped_parts(task.exploration, of_decision[..., :count], limits) / PARTS
         policies.append(values)
     return policies
 

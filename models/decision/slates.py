@@ -36,7 +36,7 @@ class Slate:
 def draw_slate(
     exploration: Exploration, logits: NDArray[Any], caps: Caps, positions: int, rng: np.random.Generator
 ) -> Slate:
-    """Draw so many actions, by their scores (n,)."""
+    """Draw so many actions, by their scores (n,), or (K, n) of K heads."""
     places, propensities, first = list[int](), list[float](), capped_parts(exploration, logits, caps)
     parts = first
     while True:

@@ -42,13 +42,16 @@ class Decision(Task):
     first position. The prediction's propensity is their product, its confidence the mean. Its tensors have `positions`
     int32 (1,). Feedback names a reward's `position`, from 1.
 
-    The model takes `context` (batch, c) and `actions` (batch, n, a), and gives float32 (batch, n) each: `logits`, and
-    `rewards`, the expected reward (in episodes, return) as a share of the range that the model was trained on. Both are
-    of each action by itself, so that padding changes nothing and needs no mask.
+    The model takes `context` (batch, c) and `actions` (batch, n, a), and gives float32: `logits` (batch, n), or
+    (batch, K, n) of K heads, and `rewards` (batch, n), the expected reward (in episodes, return) as a share of the
+    range that the model was trained on. Both are of each action by itself, so that padding changes nothing and needs no
+    mask.
 
     Options: `exploration`, `temperature`, `epsilon` and `floor` as of `Exploration`; `schema`, a file instead of the
     one that ships (`Schema`); `gamma`, what a reward is worth a step earlier in its episode; `max_shares`, the largest
-    probability that a decision may give to an action, by its id. A schema has models of its own.
+    probability that a decision may give to an action, by its id. A schema has models of its own. `half_life`, in
+    decisions of the split `train`: how much older a decision is that counts half as much in training; by default
+    training chooses it by what predicts the newest rewards (`models.decision.training.history`).
     """
 
     name: ClassVar[str] = "decision"
@@ -65,13 +68,16 @@ class Decision(Task):
         schema: str | None = None,
         gamma: float = 0.99,
         max_shares: Mapping[str, float] = MappingProxyType({}),
+        half_life: float | None = None,
     ) -> None:
         if not 0 <= gamma <= 1:
             raise ValueError(f"gamma is {gamma}; a number from 0 to 1 is needed")
         if wrong := {action: share for action, share in max_shares.items() if not 0 <= share <= 1}:
             raise ValueError(f"max_shares has {wrong}; shares from 0 to 1 are needed")
+        if half_life is not None and not half_life > 0:
+            raise ValueError(f"half_life is {half_life}; a number of decisions above 0 is needed")
         self.max_shares = max_shares
-        self.gamma = gamma
+        self.gamma, self.half_life = gamma, half_life
         self.exploration = Exploration(exploration, temperature, epsilon, floor)
         self.schema = Schema.load(SHIPPED if schema is None else Path(schema))
         self._simulated = self.schema == Schema.load(SHIPPED)
@@ -121,7 +127,7 @@ class Decision(Task):
 
     def _chosen(self, logits: NDArray[Any], rewards: NDArray[Any], asked: Asked) -> Decoded:
         ids = ids_of(asked.features)
-        logits = logits[: len(ids)]
+        logits = logits[..., : len(ids)]
         if not (np.isfinite(logits).all() and np.isfinite(rewards[: len(ids)]).all()):
             raise ValueError("the model's scores are not finite")
         positions = positions_of(asked.features)

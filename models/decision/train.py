@@ -6,7 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import onnx
 import typer
@@ -18,7 +17,7 @@ from models.decision.schema import Schema
 from models.decision.task import Decision
 from models.decision.training.evaluation import evaluated
 from models.decision.training.log_reader import LoggedDecision, read, total
-from models.decision.training.network import Network, scores
+from models.decision.training.network import Network
 from models.decision.training.policy_gradient import PolicyFittingPlan
 from models.decision.training.policy_iteration import FittedPolicy, fit
 from models.decision.training.trajectories import Trajectories, trajectories_of
@@ -49,7 +48,7 @@ def train(
         raise Untrainable("A schema of your own needs a dataset: only the shipped schema has simulated data.")
     start = None if parent is None else network_of(parent, task.schema)
     trajectories = trajectories_of(read(dataset) if dataset is not None else simulated(task, SIMULATED, seed))
-    fitted = fit(task.schema, trajectories, start, task.gamma, seed, on_step, plan)
+    fitted = fit(task, trajectories, start, seed, on_step, plan)
     model = fitted.network.to_onnx()
     content = model.SerializeToString()
     difference = _parity(content, fitted)
@@ -65,6 +64,7 @@ def train(
         "schema": task.schema.described(),
         "decisions": {"train": total(fitted.train), "validation": total(fitted.validation)},
         "reward range": list(fitted.network.reward_range),
+        "half-life": None if np.isinf(fitted.half_life) else round(fitted.half_life),
         "plan": asdict(plan),
         "temperature": round(fitted.network.temperature, 5),
         "validation": evaluated(fitted.network, fitted.validation),
@@ -105,16 +105,14 @@ def network_of(path: Path, schema: Schema) -> Network:
 
 
 def _parity(content: bytes, fitted: FittedPolicy) -> float:
-    """Return the largest difference between the probabilities of ONNX Runtime and of JAX."""
+    """Return the largest difference between the scores of ONNX Runtime and of JAX, relative to those above 1."""
     some = fitted.train[0].take(np.arange(min(64, len(fitted.train[0]))))
     feeds = {"context": some.context, "actions": some.actions}
-    served = dict(zip(("logits", "rewards"), session(content).run(["logits", "rewards"], feeds), strict=True))
+    served = session(content).run(["logits", "rewards"], feeds)
     network = fitted.network
-    context, actions = network.scale.context(some.context), network.scale.actions(some.actions)
-    logits = scores(network.policy, context, actions)
-    rewards = jax.nn.sigmoid(scores(network.rewards, context, actions) / network.temperature)
-    pairs = [(jax.nn.softmax(logits), jax.nn.softmax(served["logits"])), (rewards, served["rewards"])]
-    return max(float(np.abs(np.asarray(ours) - np.asarray(theirs)).max()) for ours, theirs in pairs)
+    inputs = network.scale.context(some.context), network.scale.actions(some.actions)
+    pairs = zip((network.logits(*inputs), network.expected(*inputs)), served, strict=True)
+    return max(float((np.abs(ours - theirs) / np.maximum(1, np.abs(theirs))).max()) for ours, theirs in pairs)
 
 
 def main(out: OutOption, seed: SeedOption = 0) -> None:

@@ -52,7 +52,7 @@ def _hits(network: Network, log: Log) -> NDArray[np.bool_]:
 class RewardedDecisions:
     """Decisions with a reward, (N,) each: the reward, its importance weight, and the reward model's prediction.
 
-    `logit` is of the `predicted` reward; `value` is the policy's by the model.
+    `logit` is of the `predicted` reward; `value` is the policy's by the model; `history_weight` is less for older ones.
     """
 
     reward: NDArray[Any]
@@ -60,6 +60,7 @@ class RewardedDecisions:
     logit: Floats
     predicted: Floats
     value: Floats
+    history_weight: Floats
 
 
 def rewarded(network: Network, log: Log) -> RewardedDecisions | None:
@@ -75,6 +76,7 @@ def rewarded(network: Network, log: Log) -> RewardedDecisions | None:
             logits[chosen],
             model[chosen],
             (policy * model).sum(1),
+            group.weight.reshape(len(group)),
         )
         parts.append([column[np.isfinite(group.reward)] for column in columns])
     if not sum(len(rewards) for rewards, *_ in parts):

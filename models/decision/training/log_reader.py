@@ -61,6 +61,8 @@ class DecisionBatch:
     label: Places
     place: Places
     """The place among all decisions, which are ordered by episodes; groups are not."""
+    weight: Floats
+    """How much each counts: 1 at most. (N,), or (N, M) for M models that are fitted at once."""
 
     def __len__(self) -> int:
         return len(self.count)
@@ -105,6 +107,7 @@ def _stacked(placed: Sequence[tuple[int, LoggedDecision]], padded: int) -> Decis
         np.array([np.nan if decision.reward is None else decision.reward for decision in group], np.float32),
         np.array([-1 if decision.label is None else decision.label for decision in group], np.int32),
         np.array(places, np.int32),
+        np.ones(len(group), np.float32),
     )
 
 

@@ -4,6 +4,7 @@ score(x, a) = x' B a + v' tanh(C'x + A'a) + b, with x and a standardised. Each a
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -13,12 +14,14 @@ import numpy as np
 import onnx
 from numpy.random import Generator
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from models.decision.schema import Schema
 from models.nn.onnx_graph import Graph, stored_arrays
 
 Parameters = dict[str, Any]
 """`bilinear` (c, a), `hidden_context` (c, h), `hidden_actions` (a, h), `out` (h,), `bias` (): float32."""
+Floats = NDArray[np.float32]
 HIDDEN = 32
 LIMIT = 8.0
 """Standard deviations beyond which a number counts as this far away: an outlier can't dominate a score."""
@@ -34,19 +37,20 @@ class Scale:
     actions_deviation: NDArray[np.float32]
 
     def context(self, context: Any) -> Any:
-        """Standardise a context, of JAX or of numpy."""
-        return jnp.clip((context - self.context_mean) / self.context_deviation, -LIMIT, LIMIT)
+        """Standardise a context."""
+        return np.clip((context - self.context_mean) / self.context_deviation, -LIMIT, LIMIT)
 
     def actions(self, actions: Any) -> Any:
         """Standardise actions."""
-        return jnp.clip((actions - self.actions_mean) / self.actions_deviation, -LIMIT, LIMIT)
+        return np.clip((actions - self.actions_mean) / self.actions_deviation, -LIMIT, LIMIT)
 
 
 @dataclass(frozen=True)
 class Network:
     """A policy and a reward model of the same form; the reward model's scores are divided by a temperature.
 
-    `reward_range` is the lowest and the highest reward that they were trained on.
+    `reward_range` is the lowest and the highest reward that they were trained on. What is served as `logits` depends on
+    the exploration: the policy's scores; with a `gamma`, gamma times the expected reward; with `heads`, their scores.
     """
 
     policy: Parameters
@@ -55,20 +59,49 @@ class Network:
     temperature: float
     reward_range: tuple[float, float]
     schema: dict[str, Any]
+    gamma: float | None = None
+    """Of SquareCB (`models.decision.training.heads`)."""
+    heads: Sequence[Parameters] = ()
+    """K reward models, each of a bootstrap sample."""
+
+    def expected(self, context: Floats, actions: Floats) -> Floats:
+        """Return the expected rewards (N, n), as shares of their range, from standardised context and actions."""
+        shares: Floats = expit(scores(self.rewards, context, actions) / np.float32(self.temperature))
+        return shares
+
+    def logits(self, context: Floats, actions: Floats) -> Floats:
+        """Return what is served as `logits`, (N, n) or (N, K, n), from standardised context and actions."""
+        if self.heads:
+            return np.stack([scores(head, context, actions) for head in self.heads], axis=1)
+        if self.gamma is not None:
+            return np.float32(self.gamma) * self.expected(context, actions)
+        served: Floats = scores(self.policy, context, actions)
+        return served
 
     def to_onnx(self) -> onnx.ModelProto:
-        """Export: inputs `context` (batch, c), `actions` (batch, n, a); outputs `logits`, `rewards` (batch, n)."""
+        """Export: inputs `context` (batch, c), `actions` (batch, n, a); outputs `rewards` (batch, n), `logits`.
+
+        The policy is in the file even where its scores are not served: a later training starts from it.
+        """
         graph = Graph("decision")
         columns, width = self.policy["bilinear"].shape
         context = graph.input("context", np.float32, ["batch", columns])
         actions = graph.input("actions", np.float32, ["batch", "actions", width])
         context = _standardised(graph, context, "context", self.scale)
         actions = _standardised(graph, actions, "actions", self.scale)
-        logits = _scored(graph, "policy", self.policy, context, actions)
+        policy = _scored(graph, "policy", self.policy, context, actions)
         value = _scored(graph, "rewards", self.rewards, context, actions)
         temperature = graph.constant(np.array(self.temperature, np.float32), "temperature")
         value = graph.add("Sigmoid", graph.add("Div", value, temperature))
-        graph.output("logits", logits, np.float32, ["batch", "actions"])
+        logits, more = policy, []
+        if self.heads:
+            middle = graph.constant(np.array([1]))
+            heads = [_scored(graph, f"head.{k}", head, context, actions) for k, head in enumerate(self.heads)]
+            logits = graph.add("Concat", *(graph.add("Unsqueeze", head, middle) for head in heads), axis=1)
+            more = [len(heads)]
+        elif self.gamma is not None:
+            logits = graph.add("Mul", value, graph.constant(np.array(self.gamma, np.float32), "gamma"))
+        graph.output("logits", logits, np.float32, ["batch", *more, "actions"])
         graph.output("rewards", value, np.float32, ["batch", "actions"])
         metadata = {"schema": json.dumps(self.schema), "reward_range": json.dumps(self.reward_range)}
         return graph.model({"task": "decision", **metadata})
@@ -78,10 +111,16 @@ class Network:
         """Read what `to_onnx` wrote. Raises `KeyError` for another model."""
         arrays = stored_arrays(model)
         metadata = {entry.key: entry.value for entry in model.metadata_props}
-        policy, rewards = ({name: arrays[f"{of}.{name}"] for name in _NAMES} for of in ("policy", "rewards"))
+        count = sum(name.startswith("head.") for name in arrays) // len(_NAMES)
+        policy, rewards, *heads = (
+            {name: arrays[f"{of}.{name}"] for name in _NAMES}
+            for of in ("policy", "rewards", *(f"head.{k}" for k in range(count)))
+        )
         scale = Scale(*(arrays[f"scale.{field.name}"] for field in fields(Scale)))
         low, high = json.loads(metadata["reward_range"])
-        return cls(policy, rewards, scale, float(arrays["temperature"]), (low, high), json.loads(metadata["schema"]))
+        gamma = float(arrays["gamma"]) if "gamma" in arrays else None
+        temperature, schema = float(arrays["temperature"]), json.loads(metadata["schema"])
+        return cls(policy, rewards, scale, temperature, (low, high), schema, gamma, heads)
 
 
 _NAMES = ("bilinear", "hidden_context", "hidden_actions", "out", "bias")
@@ -106,12 +145,15 @@ def untrained(schema: Schema) -> Network:
     return Network(alike, alike, unit, 1.0, (0.0, 1.0), schema.described())
 
 
-def scores(parameters: Parameters, context: Any, actions: Any) -> jax.Array:
-    """Score actions: (N, n) from standardised context (N, c) and actions (N, n, a)."""
-    bilinear = jnp.einsum("na,nia->ni", context @ parameters["bilinear"], actions)
-    hidden = jnp.tanh((context @ parameters["hidden_context"])[:, None] + actions @ parameters["hidden_actions"])
-    found: jax.Array = bilinear + hidden @ parameters["out"] + parameters["bias"]
-    return found
+def scores(parameters: Parameters, context: Any, actions: Any) -> Any:
+    """Score actions: (N, n) from standardised context (N, c) and actions (N, n, a), of numpy or of JAX.
+
+    JAX compiles each operation for each new N: outside of training numpy is faster.
+    """
+    tanh = jnp.tanh if isinstance(context, jax.Array) else np.tanh
+    bilinear = (actions @ (context @ parameters["bilinear"])[:, :, None])[:, :, 0]
+    hidden = tanh((context @ parameters["hidden_context"])[:, None] + actions @ parameters["hidden_actions"])
+    return bilinear + hidden @ parameters["out"] + parameters["bias"]
 
 
 def _standardised(graph: Graph, value: str, name: str, scale: Scale) -> str:

@@ -9,7 +9,8 @@ A decision has context x, chosen action a, its propensity p, and a reward r, her
 3. Where a correction names the right action, the policy maximises its log-probability, and the reward
    model treats it as the highest reward and the others as the lowest.
 
-An L2 penalty pulls the weights to those that training began with (an earlier version's, or a uniform policy's).
+An L2 penalty pulls the weights to those that training began with (an earlier version's, or a uniform policy's). Each
+decision has a weight, such as older ones less. A batch with M columns of weights fits M models at once.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from numpy.typing import NDArray
+from scipy.special import expit, softmax
 
 from models.decision.training.log_reader import DecisionBatch, Log
 from models.decision.training.network import Parameters, scores
@@ -53,29 +55,33 @@ class PolicyFittingPlan:
 
 def fit_rewards(start: Parameters, log: Log, plan: PolicyFittingPlan, seed: int, on_step: OnStep) -> Parameters:
     """Fit the reward model."""
-    return _fit(_reward_loss, start, [_batch(group) for group in log], plan, seed, on_step)
+    [fitted] = fit_reward_models(start, log, plan, seed, on_step)
+    return fitted
+
+
+def fit_reward_models(
+    start: Parameters, log: Log, plan: PolicyFittingPlan, seed: int, on_step: OnStep
+) -> list[Parameters]:
+    """Fit a reward model for each of the M columns of weights."""
+    return _fit(_reward_losses, start, [_batch(group) for group in log], plan, seed, on_step)
+
+
+def reward_losses(parameters: Parameters, log: Log) -> NDArray[np.float32]:
+    """Return each decision's loss of a reward model, unweighted, group by group (N,)."""
+    return np.concatenate([_reward_losses(parameters, _batch(group), PolicyFittingPlan()) for group in log])
 
 
 def fit_policy(
     start: Parameters, rewards: Parameters, log: Log, plan: PolicyFittingPlan, seed: int, on_step: OnStep
 ) -> Parameters:
     """Fit the policy with the help of a reward model."""
-    batches = []
-    for group in log:
-        batch = _batch(group)
-        predicted = jax.nn.sigmoid(scores(rewards, group.context, group.actions))
-        batches.append({**batch, "predicted": np.asarray(predicted)})
-    return _fit(_policy_loss, start, batches, plan, seed, on_step)
-
-
-def log_probabilities(parameters: Parameters, batch: Batch) -> jax.Array:
-    """Return the log probability of each action under the policy, (N, n); very low for padding."""
-    logits = scores(parameters, batch["context"], batch["actions"])
-    return jax.nn.log_softmax(jnp.where(batch["offered"], logits, -1e9))
+    batches = [{**_batch(group), "predicted": expit(scores(rewards, group.context, group.actions))} for group in log]
+    [fitted] = _fit(_policy_losses, start, batches, plan, seed, on_step)
+    return fitted
 
 
 def _batch(group: DecisionBatch) -> Batch:
-    """Return decisions as a batch with `weight` 1 each; 0 marks what fills up the last batch."""
+    """Return decisions as a batch with their `weight` (N, M)."""
     return {
         "context": group.context,
         "actions": group.actions,
@@ -86,7 +92,7 @@ def _batch(group: DecisionBatch) -> Batch:
         "rewarded": np.isfinite(group.reward).astype(np.float32),
         "label": np.maximum(group.label, 0),
         "labelled": (group.label >= 0).astype(np.float32),
-        "weight": np.ones(len(group), np.float32),
+        "weight": group.weight.reshape(len(group), -1),
     }
 
 
@@ -94,32 +100,33 @@ def _of(values: Any, places: Any) -> Any:
     return jnp.take_along_axis(values, places[:, None], axis=1)[:, 0]
 
 
-def _reward_loss(parameters: Parameters, batch: Batch, plan: PolicyFittingPlan) -> jax.Array:
+def _reward_losses(parameters: Parameters, batch: Batch, plan: PolicyFittingPlan) -> Any:
     logits = scores(parameters, batch["context"], batch["actions"])
-    rewarded = optax.sigmoid_binary_cross_entropy(_of(logits, batch["chosen"]), batch["reward"])
-    right = jax.nn.one_hot(batch["label"], logits.shape[1])
-    each = optax.sigmoid_binary_cross_entropy(logits, right) * batch["offered"]
-    labelled = each.sum(1) / batch["offered"].sum(1)
+    numerics = jnp if isinstance(logits, jax.Array) else np
+    places = np.arange(logits.shape[1])
+    chosen, right = (places == batch[name][:, None] for name in ("chosen", "label"))
+    losses = numerics.logaddexp(0, logits)
+    rewarded = (chosen * (losses - batch["reward"][:, None] * logits)).sum(1)
+    labelled = ((losses - right * logits) * batch["offered"]).sum(1) / batch["offered"].sum(1)
     # A correction counts for more than a reward of the same decision.
-    loss = jnp.where(batch["labelled"] > 0, labelled, rewarded * batch["rewarded"])
-    return jnp.mean(loss * batch["weight"])
+    return numerics.where(batch["labelled"] > 0, labelled, rewarded * batch["rewarded"])
 
 
-def _policy_loss(parameters: Parameters, batch: Batch, plan: PolicyFittingPlan) -> jax.Array:
-    log_policy = log_probabilities(parameters, batch)
+def _policy_losses(parameters: Parameters, batch: Batch, plan: PolicyFittingPlan) -> jax.Array:
+    logits = scores(parameters, batch["context"], batch["actions"])
+    log_policy = jax.nn.log_softmax(jnp.where(batch["offered"], logits, -1e9))
     policy = jnp.exp(log_policy)
     expected = (policy * batch["predicted"] * batch["offered"]).sum(1)
     weight = jnp.minimum(_of(policy, batch["chosen"]) / batch["propensity"], plan.clip)
     robust = expected + weight * (batch["reward"] - _of(batch["predicted"], batch["chosen"])) * batch["rewarded"]
     entropy = -(policy * log_policy * batch["offered"]).sum(1)
     told = _of(log_policy, batch["label"])
-    gain = jnp.where(batch["labelled"] > 0, plan.supervised * told, robust + plan.entropy * entropy)
-    return -jnp.mean(gain * batch["weight"])
+    return -jnp.where(batch["labelled"] > 0, plan.supervised * told, robust + plan.entropy * entropy)
 
 
-@partial(jax.jit, static_argnames=("loss", "plan"))
+@partial(jax.jit, static_argnames=("losses", "plan"))
 def _step(
-    loss: Callable[..., jax.Array],
+    losses: Callable[..., jax.Array],
     plan: PolicyFittingPlan,
     rate: Any,
     pull: Any,
@@ -127,14 +134,15 @@ def _step(
     state: Any,
     batch: Batch,
 ) -> Any:
-    """Take one step of Adam on a batch."""
-    parameters, moments = state
+    """Take one step of Adam on a batch, with each of M models."""
 
-    def objective(parameters: Parameters) -> Any:
+    def objective(parameters: Parameters, weight: jax.Array) -> Any:
         away = sum(jnp.sum(jnp.square(parameters[name] - start[name])) for name in parameters)
-        return loss(parameters, batch, plan) + pull * away
+        return jnp.mean(losses(parameters, batch, plan) * weight) + pull * away
 
-    updates, moments = _ADAM.update(jax.grad(objective)(parameters), moments)
+    parameters, moments = state
+    gradients = jax.vmap(jax.grad(objective), (0, 1))(parameters, batch["weight"])
+    updates, moments = _ADAM.update(gradients, moments)
     return {name: parameters[name] - rate * updates[name] for name in parameters}, moments
 
 
@@ -142,23 +150,25 @@ _ADAM = optax.scale_by_adam()
 
 
 def _fit(
-    loss: Callable[..., jax.Array],
+    losses: Callable[..., jax.Array],
     start: Parameters,
     groups: list[Batch],
     plan: PolicyFittingPlan,
     seed: int,
     on_step: OnStep,
-) -> Parameters:
-    count = sum(len(group["weight"]) for group in groups)
+) -> list[Parameters]:
+    count, models = sum(len(group["weight"]) for group in groups), groups[0]["weight"].shape[1]
     steps = int(np.clip(plan.epochs * count // plan.batch, plan.least_steps, plan.most_steps))
-    state, pull = (start, _ADAM.init(start)), np.float32(plan.pull / (2 * count))
+    starts = {name: np.stack([value] * models) for name, value in start.items()}
+    state, pull = (starts, _ADAM.init(starts)), np.float32(plan.pull / (2 * count))
     # What else a plan says needs no compilation of its own.
     compiled = replace(PolicyFittingPlan(), entropy=plan.entropy, clip=plan.clip, supervised=plan.supervised)
     for step, batch in zip(range(steps), _shuffled(groups, plan.batch, seed), strict=False):
         rate = np.float32(plan.rate * (1 + np.cos(np.pi * step / steps)) / 2)
-        state = _step(loss, compiled, rate, pull, start, state, batch)
+        state = _step(losses, compiled, rate, pull, start, state, batch)
         on_step(step + 1, steps)
-    return {name: np.asarray(value) for name, value in state[0].items()}
+    fitted = {name: np.asarray(value) for name, value in state[0].items()}
+    return [{name: value[model] for name, value in fitted.items()} for model in range(models)]
 
 
 def _shuffled(groups: list[Batch], size: int, seed: int) -> Iterator[Batch]:
@@ -181,4 +191,9 @@ def _shuffled(groups: list[Batch], size: int, seed: int) -> Iterator[Batch]:
 
 def policy_of(parameters: Parameters, log: Log) -> list[NDArray[np.float32]]:
     """Return the policy's probabilities of each decision's actions, group by group (N, n)."""
-    return [np.asarray(jnp.exp(log_probabilities(parameters, _batch(group)))) for group in log]
+    policies = []
+    for group in log:
+        policies.append(
+            softmax(np.where(group.caps > 0, scores(parameters, group.context, group.actions), -1e9), axis=1)
+        )
+    return policies

@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 
 from models.base import OnStep, Untrainable
 from models.decision.schema import Group, Schema
+from models.decision.task import Decision
 from models.decision.training.evaluation import rewarded
+from models.decision.training.heads import for_exploration
+from models.decision.training.history import chosen_half_life
 from models.decision.training.log_reader import Log, total
 from models.decision.training.network import Network, Scale, initial
 from models.decision.training.policy_gradient import PolicyFittingPlan, fit_policy, fit_rewards
@@ -30,13 +33,14 @@ class FittedPolicy:
     train: Log
     validation: Log
     checked: TrajectoryBatch
+    half_life: float
+    """In decisions of `train`; infinite where all count alike."""
 
 
 def fit(
-    schema: Schema,
+    task: Decision,
     trajectories: Trajectories,
     parent: Network | None,
-    gamma: float,
     seed: int,
     on_step: OnStep,
     plan: PolicyFittingPlan,
@@ -54,27 +58,37 @@ def fit(
             f"are needed in the split `train`{_without(trajectories.left_out)}. "
             "Replay a longer time, or wait for more feedback."
         )
-    earned = played.returns(gamma, None)
+    earned = played.returns(task.gamma, None)
     low, high = reward_range(earned, parent)
-    if parent is None:
-        learning = scaled(earned, low, high)
-        columns, width = learning[0].context.shape[1], learning[0].actions.shape[2]
-        policy, rewards = (
-            initial(columns, width, np.random.default_rng(seed), bias) for bias in (0.0, initial_logit(learning))
-        )
-        start = Network(policy, rewards, _scale(schema, learning), 1.0, (low, high), schema.described())
-    else:
-        start = replace(parent, reward_range=(low, high))
-    network, rewards = parent, start.rewards
+    start = _start(task.schema, scaled(earned, low, high), parent, (low, high), seed)
+    earned = standardised(scaled(earned, low, high), start.scale)
+    half_life = task.half_life or chosen_half_life(
+        start.rewards, earned, plan, seed, _named(on_step, "weighing history")
+    )
+    played, checked = played.decayed(half_life), checked.decayed(half_life * total(checked.log) / total(played.log))
+    network, rewards, learning, standard = parent, start.rewards, played.log, earned
     for _ in range(plan.iterations if played.in_steps else 1):
-        learning = scaled(played.returns(gamma, network), low, high)
+        learning = scaled(played.returns(task.gamma, network), low, high)
         standard = standardised(learning, start.scale)
         rewards = fit_rewards(rewards, standard, plan, seed, _named(on_step, "fitting the reward model"))
         policy = fit_policy(start.policy, rewards, standard, plan, seed, _named(on_step, "fitting the policy"))
-        network = replace(start, policy=policy, rewards=rewards, temperature=1.0)
+        network = replace(start, policy=policy, rewards=rewards)
     assert network is not None
-    checking = scaled(checked.returns(gamma, network), low, high)
-    return FittedPolicy(replace(network, temperature=_temperature(network, checking)), learning, checking, checked)
+    checking = scaled(checked.returns(task.gamma, network), low, high)
+    network = replace(network, temperature=_temperature(network, checking))
+    network = for_exploration(
+        network, start.rewards, standard, task.exploration, plan, seed, _named(on_step, "fitting heads")
+    )
+    return FittedPolicy(network, learning, checking, checked, half_life)
+
+
+def _start(schema: Schema, log: Log, parent: Network | None, bounds: tuple[float, float], seed: int) -> Network:
+    """Return the network that fitting starts from: the parent's, or one that holds all actions to be alike."""
+    if parent is not None:
+        return replace(parent, reward_range=bounds, temperature=1.0, gamma=None, heads=())
+    columns, width = log[0].context.shape[1], log[0].actions.shape[2]
+    policy, rewards = (initial(columns, width, np.random.default_rng(seed), bias) for bias in (0.0, initial_logit(log)))
+    return Network(policy, rewards, _scale(schema, log), 1.0, bounds, schema.described())
 
 
 def _without(left_out: dict[str, int]) -> str:
@@ -92,7 +106,7 @@ def _temperature(network: Network, log: Log) -> float:
 
     def cross_entropy(temperature: float) -> float:
         logits = rows.logit / temperature
-        return float(np.mean(np.logaddexp(0, logits) - rows.reward * logits))
+        return float(np.average(np.logaddexp(0, logits) - rows.reward * logits, weights=rows.history_weight))
 
     return best_temperature(cross_entropy)
 

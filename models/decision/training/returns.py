@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.decision.training.history import decayed
 from models.decision.training.log_reader import DecisionBatch, Log, grouped, total
 from models.decision.training.network import Network, Scale, scores
 from models.decision.training.policy_gradient import policy_of
@@ -33,6 +34,10 @@ class TrajectoryBatch:
             Episodes.of([len(trajectory) for trajectory in trajectories]),
             np.array([is_whole(trajectory) for trajectory in trajectories], bool),
         )
+
+    def decayed(self, half_life: float) -> "TrajectoryBatch":
+        """Return the trajectories with weights by age, of this half-life in decisions."""
+        return replace(self, log=decayed(self.log, half_life))
 
     @property
     def in_steps(self) -> bool:
@@ -78,12 +83,7 @@ def with_returns(log: Log, returns: Floats) -> Log:
 
 def standardised(log: Log, scale: Scale) -> Log:
     """Return the log standardised, as networks take it."""
-    return [
-        replace(
-            group, context=np.asarray(scale.context(group.context)), actions=np.asarray(scale.actions(group.actions))
-        )
-        for group in log
-    ]
+    return [replace(group, context=scale.context(group.context), actions=scale.actions(group.actions)) for group in log]
 
 
 def model_of(network: Network, log: Log) -> ReturnModel:

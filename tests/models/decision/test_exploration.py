@@ -1,7 +1,7 @@
 """Probabilities that are exactly those of the draw."""
 
 from collections import Counter
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from scipy.stats import chisquare
 
-from models.decision.exploration import FLOOR_SHARE, PARTS, Exploration, draw
+from models.decision.exploration import FLOOR_SHARE, PARTS, Exploration, Kind, draw
 
 
 def scores(limit: float, sizes: st.SearchStrategy[int]) -> st.SearchStrategy[NDArray[np.float32]]:
@@ -20,7 +20,7 @@ def scores(limit: float, sizes: st.SearchStrategy[int]) -> st.SearchStrategy[NDA
 
 explorations = st.builds(
     Exploration,
-    kind=st.sampled_from(["softmax", "epsilon-greedy"]),
+    kind=st.sampled_from(get_args(Kind)),
     temperature=st.floats(0.01, 100),
     epsilon=st.floats(0, 1),
     floor=st.floats(0, 0.999),
@@ -35,6 +35,13 @@ def test_probabilities_sum_to_1_exactly_and_none_is_below_the_floor(
     assert int(parts.sum()) == PARTS
     assert float((parts / PARTS).sum()) == 1.0
     assert parts.min() / PARTS >= min(exploration.floor, FLOOR_SHARE / len(logits))
+
+
+@given(explorations, arrays(np.float32, st.tuples(st.integers(1, 12), st.integers(1, 50)), elements=st.integers(-3, 3)))
+def test_many_heads_have_exact_probabilities_as_well(exploration: Exploration, logits: NDArray[np.float32]) -> None:
+    parts = exploration.parts(logits)
+    assert int(parts.sum()) == PARTS
+    assert parts.min() >= exploration.least(logits.shape[1])
 
 
 @given(scores(50, st.integers(2, 50)), st.floats(0.1, 10))
@@ -60,6 +67,26 @@ def test_epsilon_greedy_is_fair_to_those_that_are_equally_good() -> None:
     np.testing.assert_allclose(probabilities, [0.5, 0.0, 0.5])
 
 
+@given(scores(1e4, st.integers(2, 20)))
+def test_squarecb_weighs_by_the_inverse_of_the_gap(logits: NDArray[np.float32]) -> None:
+    probabilities = Exploration("squarecb", floor=0.0).parts(logits) / PARTS
+    best, gaps = int(logits.argmax()), float(logits.max()) - logits.astype(np.float64)
+    others = np.arange(len(logits)) != best
+    np.testing.assert_allclose(probabilities[others], 1 / (len(logits) + gaps[others]), atol=1 / PARTS)
+
+
+def test_a_bootstrap_chooses_as_its_heads_vote() -> None:
+    votes = np.array([[3, 1, 0], [3, 2, 0], [0, 5, 0], [1, 1, 0]], np.float32)  # the last head can't tell a from b
+    probabilities = Exploration("bootstrap", floor=0.0).parts(votes) / PARTS
+    np.testing.assert_allclose(probabilities, [2.5 / 4, 1.5 / 4, 0], atol=1e-9)
+
+
+def test_the_other_kinds_take_the_mean_of_the_heads() -> None:
+    heads = np.array([[1, 0, 4], [3, 2, -6]], np.float32)
+    for kind in ("softmax", "epsilon-greedy", "squarecb"):
+        np.testing.assert_array_equal(Exploration(kind).parts(heads), Exploration(kind).parts(heads.mean(0)))
+
+
 def test_a_colder_softmax_explores_less() -> None:
     logits = np.array([1.0, 0.0], np.float32)
     warm, cold = (Exploration(temperature=one, floor=0.0).parts(logits)[0] for one in (1.0, 0.1))
@@ -81,7 +108,15 @@ def test_an_action_without_probability_is_never_drawn(counts: list[int], seed: i
     assert parts[draw(parts, np.random.default_rng(seed))] > 0
 
 
-@pytest.mark.parametrize("exploration", [Exploration(floor=0.02), Exploration("epsilon-greedy", epsilon=0.3)])
+@pytest.mark.parametrize(
+    "exploration",
+    [
+        Exploration(floor=0.02),
+        Exploration("epsilon-greedy", epsilon=0.3),
+        Exploration("squarecb"),
+        Exploration("bootstrap", floor=0.05),
+    ],
+)
 def test_actions_are_drawn_as_often_as_their_probability_says(exploration: Exploration) -> None:
     parts = exploration.parts(np.array([0.5, -1.0, 2.0, 0.0, -3.0], np.float32))
     rng, count = np.random.default_rng(0), 50_000

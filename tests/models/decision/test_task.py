@@ -66,6 +66,12 @@ def test_what_later_rewards_are_worth_is_a_share(gamma: float) -> None:
     assert [Decision(gamma=bound).gamma for bound in (0, 1)] == [0, 1]
 
 
+@pytest.mark.parametrize("half_life", [0, -1.0, float("nan")])
+def test_a_half_life_is_a_number_of_decisions(half_life: float) -> None:
+    with pytest.raises(ValueError, match="above 0"):
+        Decision(half_life=half_life)
+
+
 @given(st.lists(st.integers(0, 10_000), min_size=1, max_size=8), st.integers(0, 100))
 def test_a_decision_is_one_of_the_actions_at_hand_with_its_probability(numbers: list[int], seed: int) -> None:
     some = [asked(number) for number in numbers]
