@@ -25,7 +25,7 @@ run: $(READY) ## Start the platform with its demonstration traffic; Ctrl-C stops
 	@exec $(BIN)/hindsight run
 
 test: $(READY) ## Run the tests
-	@$(BIN)/pytest -m "not soak and not quiet" -n 3 --dist loadgroup --no-loadscope-reorder --durations 15
+	@$(BIN)/pytest -m "not soak and not quiet" -n 2 --dist loadgroup --no-loadscope-reorder --durations 15
 	@exec $(BIN)/pytest -m quiet tests/integration
 
 soak: $(READY) ## Run the long stories: faults, a million events, the full loop
