@@ -120,6 +120,7 @@ async def wait_until(condition: Callable[[], bool], seconds: float = 120) -> Non
         await asyncio.sleep(0.2)
 
 
+@pytest.mark.soak
 async def test_requests_wait_for_a_broker_that_was_killed(stack: Stack) -> None:
     samples = make_payloads(300, seed=12)
     async with open_topic_reader(stack.settings, PREDICTIONS) as answers:

@@ -21,6 +21,7 @@ TASK = {"scales": "tests.support.scales:Scales"}
 
 
 @pytest.mark.needs("prometheus", "prometheus-alertmanager")
+@pytest.mark.soak
 async def test_an_alert_of_prometheus_starts_a_retraining_run(tmp_path: Path) -> None:
     headers = {"X-API-Key": "secret"}
     config = platform_settings(

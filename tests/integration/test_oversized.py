@@ -134,6 +134,7 @@ async def test_records_in_the_batch_of_an_oversized_one_are_kept_if_the_batch_ca
     assert await committed_offset(settings, 1) == skipped.offset + 1  # Flink reads the record after it
 
 
+@pytest.mark.soak
 async def test_a_job_continues_after_a_record_that_is_larger_than_its_heap(platform: Settings) -> None:
     answer_topics = topics.features("letters"), topics.predictions("letters"), topics.DEAD_LETTERS
     async with kafka_clients.open_topic_reader(platform, *answer_topics) as log:
