@@ -1,5 +1,6 @@
 """Unread records of a group, in a log with transactions."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -36,6 +37,14 @@ async def log_range(settings: Settings) -> PartitionRange:
     return PartitionRange(tp, offsets.begin, offsets.end)
 
 
+async def log_range_to(settings: Settings, end: int) -> PartitionRange:
+    """Return the range of all records once the log ends there: a transaction is stable a moment after its end."""
+    async with asyncio.timeout(10):
+        while (offsets := await log_range(settings)).end < end:
+            await asyncio.sleep(0.05)
+    return offsets
+
+
 async def count_in(settings: Settings, offsets: PartitionRange) -> UnreadCount:
     unread_count._empty_ranges.clear()
     return (await unread_count.count_unread(settings, [offsets]))[offsets]
@@ -53,12 +62,12 @@ async def test_neither_markers_nor_aborted_records_count_as_unread(
 ) -> None:
     start = (await log_range(settings)).end
     await write_transaction(transactional_producer, commit=True, count=3)
-    committed = (await log_range(settings))._replace(start=start)
+    committed = (await log_range_to(settings, start + 4))._replace(start=start)
     assert committed.end - start == 4
     assert await count_in(settings, committed) == UnreadCount(start, 3)
     assert await count_in(settings, committed._replace(start=start + 3)) == UnreadCount(committed.end, 0)
     await write_transaction(transactional_producer, commit=False, count=2)
-    aborted = (await log_range(settings))._replace(start=start + 3)
+    aborted = (await log_range_to(settings, start + 7))._replace(start=start + 3)
     assert await count_in(settings, aborted) == UnreadCount(aborted.end, 0)
     await publish(settings, REQUESTS, [OutgoingRecord(b"{}")])
     extended = (await log_range(settings))._replace(start=start + 3)
@@ -74,7 +83,7 @@ async def test_records_of_an_open_transaction_do_not_count_until_it_is_committed
     await publish(settings, REQUESTS, [OutgoingRecord(b"{}")])
     assert await log_range(settings) == before
     await transactional_producer.commit_transaction()
-    after = (await log_range(settings))._replace(start=before.end)
+    after = (await log_range_to(settings, before.end + 3))._replace(start=before.end)
     assert await count_in(settings, after) == UnreadCount(before.end, 2)
 
 
@@ -90,7 +99,7 @@ async def test_a_range_that_was_found_empty_is_not_read_again(
 ) -> None:
     start = (await log_range(settings)).end
     await write_transaction(transactional_producer, commit=False)
-    empty = (await log_range(settings))._replace(start=start)
+    empty = (await log_range_to(settings, start + 2))._replace(start=start)
     assert await count_in(settings, empty) == UnreadCount(empty.end, 0)
     monkeypatch.setattr(unread_count, "clients", None)  # no consumer can be created
     assert (await unread_count.count_unread(settings, [empty]))[empty] == UnreadCount(empty.end, 0)

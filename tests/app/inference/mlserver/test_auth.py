@@ -1,7 +1,9 @@
 """Without the token a caller sees MLServer's health, and cannot run, load or unload a model."""
 
+import asyncio
 import stat
 import subprocess
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
@@ -79,8 +81,13 @@ async def test_grpc_does_not_serve_the_second_repository_service(mlserver: Setti
 
 
 async def test_grpc_refuses_a_stream_without_the_token(mlserver: Settings) -> None:
+    async def silent() -> AsyncIterator[pb.ModelInferRequest]:
+        """Send nothing: a message that is sent while the refusal comes may fail with a code of its own."""
+        await asyncio.Event().wait()
+        yield REQUESTS["ModelInfer"]
+
     async with grpc.aio.insecure_channel(f"127.0.0.1:{mlserver.mlserver_grpc_port}") as channel:
-        call = GRPCInferenceServiceStub(channel).ModelStreamInfer(iter([REQUESTS["ModelInfer"]]))
+        call = GRPCInferenceServiceStub(channel).ModelStreamInfer(silent())
         with pytest.raises(grpc.aio.AioRpcError, match="UNAUTHENTICATED"):
             await call.read()
 
