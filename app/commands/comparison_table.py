@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from app.events.comparison import ComparedPart, Comparison, Measured
 
-_UNITS = {"decision": "choices", "slate": "slates", "episode": "episodes", "outcome": "outcomes"}
+UNITS = {"decision": "choices", "slate": "slates", "episode": "episodes", "outcome": "outcomes"}
+"""What people call the units of evidence."""
 
 
 def print_comparison(comparison: Comparison, version: str, against: str) -> None:
@@ -12,7 +13,7 @@ def print_comparison(comparison: Comparison, version: str, against: str) -> None
     rows = list(_rows(comparison))
     width = max(len(name) for name, _ in rows)
     headings = (version, against, "difference")
-    print(f"{'':<{width}}  {_UNITS[comparison.unit]:>8}" + "".join(f"  {heading:>27}" for heading in headings))
+    print(f"{'':<{width}}  {UNITS[comparison.unit]:>8}" + "".join(f"  {heading:>27}" for heading in headings))
     for name, part in rows:
         measured = "".join(f"  {_format(value):>27}" for value in (part.candidate, part.champion, part.difference))
         print(f"{name:<{width}}  {part.count:>8}{measured}")

@@ -150,9 +150,11 @@ def _evaluate_outcomes(
 
 
 def _print_off_policy(comparison: "OffPolicyComparison") -> None:
+    from app.commands.comparison_table import UNITS
+
     task, version, against = comparison.pair.task.name, comparison.pair.version, comparison.pair.against
     value = comparison.version_value
-    units = {"decision": "choices", "slate": "slates", "episode": "episodes"}[value.unit]
+    units = UNITS[value.unit]
     print(f"{value.count} logged {units} earned {_format_interval(value.logged)} each: {comparison.pair.rows_used}")
     headings = (f"{task} {version}", f"{task} {against}", "difference")
     print(f"{'':<10}" + "".join(f"  {heading:>27}" for heading in headings))

@@ -26,7 +26,7 @@ from app.demo.tally import SampleResult, Tally
 from app.embedded import api_readiness
 from app.embedded.supervisor import Supervisor
 from app.events import topics
-from app.outcomes.label_aggregation import in_audit_sample
+from app.outcomes.label_aggregation import draw_selection
 from app.settings import Settings
 from app.system import api_tls
 from models.base import Sample, Task
@@ -162,7 +162,7 @@ class Demonstration:
             if result.reward is not None:
                 await hindsight.feedback(prediction.prediction_id, reward=result.reward, actor=ACTOR)
                 result.status = "rewarded"
-            elif in_audit_sample(prediction.prediction_id, self._audit_rate(task)):
+            elif draw_selection(self._settings.for_task(task.name), prediction.prediction_id)[0] == "audit":
                 audited = prediction.prediction_id
                 result.status = "right" if result.score == 1.0 else "corrected"
             elif result.status == "wrong":
@@ -179,10 +179,6 @@ class Demonstration:
             await asyncio.sleep(review_seconds)
             with suppress(ClientError, KafkaError, TimeoutError):
                 await hindsight.feedback(audited, correction=sample.correction, queue="audit", blind=True, actor=ACTOR)
-
-    def _audit_rate(self, task: Task) -> float:
-        settings = self._settings.for_task(task.name)
-        return 0.0 if settings.full_feedback else settings.audit_rate
 
     def _iterate_samples(self) -> Iterator[tuple[Task, Sample]]:
         """Yield samples of all tasks in turn, with a new seed at each start."""

@@ -40,7 +40,7 @@ def build_outcome(
     remaining = [event for event in distinct if not _is_retracted(event, history.retractions)]
     retracted = len(distinct) - len(remaining)
     aggregated = aggregate_feedback(task, task_settings, prediction.output, served.time, remaining, as_of)
-    selection, probability = _selection(task_settings, prediction.prediction_id)
+    selection, probability = draw_selection(task_settings, prediction.prediction_id)
     # A retraction of everything is an outcome: it replaces those before it.
     if not aggregated.feedback and not retracted and not aggregated.reward_defaulted and selection != "audit":
         return None
@@ -245,9 +245,10 @@ def _choose_preferences(
     return f"[{','.join(map(str, chosen))}]" if chosen else None
 
 
-def _selection(
+def draw_selection(
     task_settings: TaskSettings, prediction_id: str
 ) -> tuple[Literal["all", "audit", "volunteer"], float | None]:
+    """Return why a prediction gets feedback, and with which probability; None if that is not known."""
     if task_settings.full_feedback:
         return "all", 1.0
     if in_audit_sample(prediction_id, task_settings.audit_rate):

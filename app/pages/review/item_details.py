@@ -70,6 +70,8 @@ def describe_feedback(feedback: Mapping[str, Any]) -> str:
             + (f" for {name}" if name else "")
             + (f" in position {position}" if position else "")
         )
+    if (preference := feedback.get("preference")) is not None:
+        texts.append(f"{'better' if preference['better'] else 'worse'} is {summarize_output(preference['output'])}")
     if feedback.get("accepted") is not None:
         texts.append("right" if feedback["accepted"] else "wrong")
     return ", ".join(texts)

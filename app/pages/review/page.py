@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import partial
 from itertools import product
 from urllib.parse import urlencode
 
@@ -15,8 +14,8 @@ from app.pages import layout
 from app.pages.elements import Node, table_header, tabs
 from app.pages.review.claims import Claims
 from app.pages.review.editors import summarize_output
-from app.pages.review.queues import QUEUES, ReviewedPrediction, find_reviewed, find_waiting
-from app.pages.review.review_session import MAX_AGE, ReviewSession
+from app.pages.review.queues import QUEUES, ReviewedPrediction, find_reviewed
+from app.pages.review.review_session import MAX_AGE, ReviewSession, waiting_predictions
 from app.pages.review.session_view import SessionView
 from app.services.services import Services
 
@@ -50,12 +49,9 @@ def register(services: Services) -> None:
 
 async def _find_work(services: Services) -> tuple[str, str]:
     """Return the first task and queue with a prediction to review, audits first; empty names if none has any."""
-    since = datetime.now(UTC) - MAX_AGE
     with suppress(*TRANSIENT_ERRORS):
         for queue, task in product(QUEUES, services.tasks):
-            versions, rules = list(services.controller.models[task].versions), services.settings.for_task(task)
-            query = partial(find_waiting, queue=queue, task=task, versions=versions, rules=rules, since=since)
-            if await asyncio.to_thread(services.catalog.query, query):
+            if await waiting_predictions(services, queue, task):
                 return task, queue
     return "", ""
 

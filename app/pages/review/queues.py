@@ -14,7 +14,7 @@ from sqlalchemy import Connection, func, select
 
 from app.catalog.orm import FeedbackRow, OutcomeRow, PredictionRow, RetractionRow
 from app.events.types import ReviewQueue
-from app.outcomes.label_aggregation import in_audit_sample
+from app.outcomes.label_aggregation import draw_selection
 from app.settings import TaskSettings
 
 QUEUES: tuple[ReviewQueue, ...] = get_args(ReviewQueue)
@@ -35,18 +35,21 @@ def find_waiting(
 
     In the audit's queue only its own feedback is an answer, except for predictions that older releases recorded.
     """
-    rate = 0.0 if rules.full_feedback else rules.audit_rate
+
+    def is_audited(prediction_id: str) -> bool:
+        return draw_selection(rules, prediction_id)[0] == "audit"
+
     if queue == "audit":
         rows = _newest_predictions(connection, task, versions, since, MAX_AUDIT_CANDIDATES)
         by_time = sorted((row.time, row.prediction_id) for row in rows)
-        ids = [prediction_id for _, prediction_id in by_time if in_audit_sample(prediction_id, rate)]
+        ids = [prediction_id for _, prediction_id in by_time if is_audited(prediction_id)]
     else:
         confidence = PredictionRow.data["confidence"].as_float()
         rows = _newest_predictions(
             connection, task, versions, since, MAX_UNCERTAIN_CANDIDATES, confidence.label("confidence")
         )
         by_confidence = sorted((row.confidence, row.prediction_id) for row in rows)
-        ids = [prediction_id for _, prediction_id in by_confidence if not in_audit_sample(prediction_id, rate)]
+        ids = [prediction_id for _, prediction_id in by_confidence if not is_audited(prediction_id)]
     waiting: list[str] = []
     for start in range(0, len(ids), MAX_WAITING):
         batch = ids[start : start + MAX_WAITING]

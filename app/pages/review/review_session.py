@@ -9,7 +9,7 @@ from typing import Any
 from app.errors import SetupError
 from app.events.types import FeedbackGiven, FeedbackRetracted, ReviewQueue
 from app.kafka.transient_errors import TRANSIENT_ERRORS
-from app.outcomes.label_aggregation import in_audit_sample
+from app.outcomes.label_aggregation import draw_selection
 from app.pages.review.claims import Claims
 from app.pages.review.queues import find_waiting
 from app.services.feedback import publish_feedback
@@ -18,6 +18,15 @@ from app.services.services import Services
 
 MAX_AGE = timedelta(days=7)
 """Older predictions are not reviewed."""
+
+
+async def waiting_predictions(services: Services, queue: ReviewQueue, task: str) -> list[str]:
+    """Return the ids of a queue's unanswered predictions, in the order of review. Raises TRANSIENT_ERRORS."""
+    versions, rules = list(services.controller.models[task].versions), services.settings.for_task(task)
+    since = datetime.now(UTC) - MAX_AGE
+    return await asyncio.to_thread(
+        services.catalog.query, lambda connection: find_waiting(connection, queue, task, versions, rules, since)
+    )
 
 
 @dataclass(frozen=True)
@@ -179,12 +188,7 @@ class ReviewSession:
         return None
 
     async def _claim_ids(self, limit: int) -> list[str]:
-        models = self._services.controller.models[self.task]
-        rules, since = self._services.settings.for_task(self.task), datetime.now(UTC) - MAX_AGE
-        waiting = await asyncio.to_thread(
-            self._services.catalog.query,
-            lambda connection: find_waiting(connection, self.queue, self.task, list(models.versions), rules, since),
-        )
+        waiting = await waiting_predictions(self._services, self.queue, self.task)
         unseen = [prediction_id for prediction_id in waiting if prediction_id not in self._seen_ids]
         claimed = await asyncio.to_thread(self._claims.acquire, unseen, self._holder, limit)
         self._seen_ids.update(claimed)
@@ -203,13 +207,8 @@ class ReviewSession:
             payload_error = error.one_line
         except TRANSIENT_ERRORS as error:
             payload_error = f"The payload can't be read now: {error}"
-        return ReviewItem(prediction_id, prediction, self._selection(prediction_id), payload, payload_error)
-
-    def _selection(self, prediction_id: str) -> str:
-        rules = self._services.settings.for_task(self.task)
-        if rules.full_feedback:
-            return "all"
-        return "audit" if in_audit_sample(prediction_id, rules.audit_rate) else "volunteer"
+        selection, _ = draw_selection(self._services.settings.for_task(self.task), prediction_id)
+        return ReviewItem(prediction_id, prediction, selection, payload, payload_error)
 
     async def _cancel_prefetch(self) -> None:
         prefetch, self._prefetch = self._prefetch, None
