@@ -105,8 +105,8 @@ def test_quality_fires_again_while_it_is_low() -> None:
 
 
 def test_quality_does_not_fire_again_on_a_window_that_began_before_the_run() -> None:
-    looks = [quality_at(0, 0.7), quality_at(0, 0.7), quality_at(1, 0.7), quality_at(2, 0.7)]
-    assert fired_triggers(looks, BOUND) == ["quality", None, None, "quality"]
+    looks = [quality_at(hour, 0.7) for hour in (0, 0, 1, 2)]  # the third run is at the end of hour 2
+    assert fired_triggers(looks, BOUND) == ["quality", None, "quality", None]
 
 
 def test_each_run_that_did_not_mend_a_fall_doubles_the_labels_of_the_next() -> None:
