@@ -1,6 +1,8 @@
 """Events on `lifecycle`: drift, quality and latency incidents, retraining runs, pauses, erasures and model events."""
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
 
 from app.events.base import (
     Actor,
@@ -93,6 +95,8 @@ class RetrainingTriggered(EventData):
     """The trigger's figures, or the person who requested the run."""
     champion: VersionNumber
     """The champion at that time: training starts from it, and the candidate is compared with it."""
+    candidates: Annotated[int, Field(ge=1, le=100)] = 1
+    """The number of candidates that it trains."""
 
 
 class RetrainingEnded(EventData):

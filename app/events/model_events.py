@@ -156,6 +156,8 @@ class ModelRegistered(EventData):
     """The content hash of the dataset that it was trained on."""
     run_id: RunId | None = None
     """The retraining run that trained it."""
+    candidate: Name | None = None
+    """Its name in the other events of that run; null in events of older releases."""
     preprocess_version: Name
     """The version of the preprocessing whose features it reads."""
     code: Attribute | None = None

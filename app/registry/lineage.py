@@ -60,6 +60,7 @@ def trace_lineage(settings: Settings, models: TaskModels, number: str) -> Lineag
     version = models.version(number)
     registration = version.registration
     run = models.runs.get(registration.run_id or "") if registration else None
+    candidate = run and run.candidate_of(number)
     return Lineage(
         task=version.task,
         version=number,
@@ -73,8 +74,8 @@ def trace_lineage(settings: Settings, models: TaskModels, number: str) -> Lineag
         evidence=run and run.triggered.evidence,
         dataset=_dataset_summary(run),
         labelled=_label_counts(run),
-        backtest=run and run.backtested and run.backtested.backtest,
-        gate=run and run.evaluated and run.evaluated.metrics,
+        backtest=candidate and candidate.backtested and candidate.backtested.backtest,
+        gate=candidate and candidate.evaluated and candidate.evaluated.metrics,
         routes=[
             _format_change(change.time, change.event.action, change.event.reason, change.event.actor)
             for change in models.changes

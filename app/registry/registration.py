@@ -34,6 +34,7 @@ class Provenance:
     dataset: str | None = None
     run_id: str | None = None
     code: str | None = None
+    candidate: str | None = None
 
 
 async def register(

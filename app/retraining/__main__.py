@@ -11,7 +11,7 @@ import os
 from collections.abc import Sequence
 
 from app.errors import SetupError
-from app.retraining.pipeline.steps import STEPS, load_run, refuse
+from app.retraining.pipeline.steps import STEPS, load_run
 from app.settings import settings
 from app.system.memory_limit import limit_memory
 from app.system.priority import lower_priority
@@ -50,8 +50,8 @@ def main(task_name: str, run_id: str, only: str | None = None) -> None:
         step = work.run.step
         if step not in STEPS or _is_past(only, step):
             return
-        if work.run.evaluated is not None and not work.run.evaluated.passed:
-            refuse(work, work.run.evaluated)
+        if work.run.refusal is not None:
+            work.end("refused", work.run.refusal)
             return
         if only not in (None, step):
             raise SetupError(f"Run {run_id} of {task_name} is at its step {step}, not yet at {only}.", f"Run {step}.")

@@ -29,6 +29,7 @@ from app.retraining.backends.factory import create_backend
 from app.retraining.lease import Leases
 from app.retraining.rollout import evidence, execution, policy
 from app.retraining.rollout.comparison import RolloutEvidence
+from app.retraining.rollout.elimination import losing_versions
 from app.retraining.run_events import SOURCE, end_event
 from app.retraining.triggers.trigger_service import TriggerService
 from app.settings import Settings
@@ -164,17 +165,42 @@ class Controller:
             await self._end_run(run, *outcome)
             return
         changes = RegistryWriter(self._settings, task, self._publisher.publish, run.id)
-        version, role, _ = execution.candidate_stage(models, run)
-        if role is None:
-            if models.frozen is None:
+        contenders = execution.contenders(models, run)
+        if waiting := [version for version in contenders if models.route.role(version) is None]:
+            for version in waiting if models.frozen is None else ():
                 await changes.shadow(version, "It passed the gate.", SOURCE)
             return
+        if len(contenders) > 1:
+            for version, reason in (await self._losing_versions(task, models, run, contenders)).items():
+                await changes.roll_back(version, reason, SOURCE)
+            return
+        version, role, _ = execution.candidate_stage(models, run)
+        assert role is not None
         observed = await self._gather_evidence(task, models, version, role)
         if observed is None:
             return
         decision = execution.decide_step(models, run, observed, self._retraining_settings(run.task))
         self.decisions[run.id] = decision.reason
         await execution.apply_decision(changes, models, run, decision)
+
+    async def _losing_versions(
+        self, task: Task, models: TaskModels, run: Run, contenders: tuple[str, ...]
+    ) -> dict[str, str]:
+        """Return those of a run's shadows that lose against the others, each with the reason."""
+        if models.route.canary in contenders:
+            reason = f"Version {models.route.canary} of the same run is the canary."
+            return {version: reason for version in contenders if version != models.route.canary}
+        since, now = execution.shadows_started(models, contenders), datetime.now(UTC)
+        if not evidence.is_due(self._looks.get(task.name), since, now):
+            return {}
+        self._looks[task.name] = now
+        self.decisions[run.id] = f"Versions {', '.join(contenders)} are compared as shadows."
+        champion, plan = models.route.champion, self._retraining_settings(task.name).rollout
+        observed = await asyncio.to_thread(
+            self._catalog.query,
+            lambda connection: evidence.gather_shadow_scores(connection, task, contenders, champion, since, now),
+        )
+        return await asyncio.to_thread(losing_versions, observed, plan, len(run.versions))
 
     async def _guard_canary(self, task: Task, models: TaskModels) -> None:
         """Roll back a canary that was started by hand, if it is worse."""

@@ -27,6 +27,10 @@ class RetrainingSettings(RenamedSettings):
     """Length of the windows in which quality, drift and latency are measured."""
     feedback_wait_minutes: Annotated[float, Field(ge=0)] = 10.0
     """How long the quality of a window waits for its feedback."""
+    candidates: Annotated[int, Field(ge=1, le=10)] = 1
+    """How many candidates a run trains, each with another seed. All that pass the gate are shadows at once, and the
+    best goes on. Worth it where trainings differ by chance; a run takes so many times as long, and each candidate needs
+    more evidence to pass the gate, because several are tried."""
     from_scratch: bool = False
     """Whether a training starts from nothing instead of the champion. Not every task supports this."""
     dataset_days: Annotated[float, Field(gt=0)] | None = None

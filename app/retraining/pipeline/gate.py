@@ -9,7 +9,7 @@ import numpy as np
 
 from app.outcomes.audit import NO_AUDIT, AnsweredShare, first_gate
 from app.retraining.pipeline.gate_rewards import RewardEvidence, check_rewards
-from app.retraining.pipeline.held_out_gain import Gains, spent_level
+from app.retraining.pipeline.held_out_gain import Gains, shared_level, spent_level
 from app.settings.gate import GateSettings
 from app.statistics.mean_intervals import clustered_mean
 
@@ -55,7 +55,9 @@ class GateEvidence:
     first_scores: Sequence[float] = ()
     """Scores of version 1 on the task's original test set; empty if the champion is version 1."""
     earlier_evaluations: Sequence[datetime] = ()
-    """When earlier candidates were evaluated on the same history."""
+    """When candidates of earlier runs were evaluated on the same history."""
+    candidates: int = 1
+    """The number of candidates of this run, which are all evaluated on it."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def evaluate_gate(evidence: GateEvidence, bounds: GateSettings, seed: int) -> Ga
         *([] if rewards_only else _check_held_out(evidence, bounds, rng)),
         _check_original(evidence.original_scores, evidence.first_scores, bounds),
         _check_unanswered(evidence.unanswered, bounds),
-        _CheckResult(*check_rewards(evidence.off_policy, bounds, rewards_only)),
+        _CheckResult(*check_rewards(evidence.off_policy, bounds, rewards_only, evidence.candidates)),
         _check_latency(evidence.latency_ms, bounds),
         _check_size(evidence.size_bytes, bounds),
     ]
@@ -146,7 +148,7 @@ def _recent(evidence: GateEvidence, bounds: GateSettings) -> tuple[Sequence[Pair
     recent = evidence.pairs[-bounds.recent_outcomes :]
     since = recent[0].time
     earlier = sum(since is None or time > since for time in evidence.earlier_evaluations)
-    return recent, spent_level(bounds.confidence_level, earlier)
+    return recent, spent_level(shared_level(bounds.confidence_level, evidence.candidates), earlier)
 
 
 def _gains(pairs: Sequence[PairedScore]) -> Gains:

@@ -42,6 +42,7 @@ def gather_gate_evidence(
     on_step: OnStep,
     min_answered_share: float = MIN_ANSWERED_SHARE,
     earlier_evaluations: Sequence[datetime] = (),
+    candidates: int = 1,
 ) -> GateEvidence:
     """Measure both versions. The candidate's backtest, `history`, gives the unanswered predictions.
 
@@ -81,6 +82,7 @@ def gather_gate_evidence(
         audit=audit.share,
         first_scores=first_scores,
         earlier_evaluations=earlier_evaluations,
+        candidates=candidates,
     )
 
 

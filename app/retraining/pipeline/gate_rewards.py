@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from app.retraining.pipeline.held_out_gain import shared_level
 from app.settings.gate import GateSettings
 from models import tensors
 from models.base import Asked, OnStep, Task, Untrainable
@@ -76,16 +77,17 @@ def missing_rewards(task: Task, dataset: Path, champion: Path, on_step: OnStep) 
 
 
 def check_rewards(
-    evidence: RewardEvidence | None, bounds: GateSettings, alone: bool
+    evidence: RewardEvidence | None, bounds: GateSettings, alone: bool, candidates: int = 1
 ) -> tuple[dict[str, float], str | None]:
     """Return the measurements, and the reason if the candidate is refused; `alone` without enough labels.
 
     Doubtful rewards refuse a candidate if they decide alone. Beside labels they refuse it only for a loss that all of
-    the interval shows.
+    the interval shows. Where rewards decide alone, so many candidates share the error of the level.
     """
     if evidence is None:
         return {}, None
-    low, high = evidence.difference.interval(bounds.confidence_level)
+    level = shared_level(bounds.confidence_level, candidates) if alone else bounds.confidence_level
+    low, high = evidence.difference.interval(level)
     metrics = {"off_policy": evidence.difference.value, "off_policy_low": low, "off_policy_high": high}
     if evidence.reward is not None:
         metrics["reward_candidate"] = evidence.reward
@@ -98,7 +100,7 @@ def check_rewards(
     else:
         passed, rule = low >= -bounds.off_policy_tolerance, f"must not be below {-bounds.off_policy_tolerance:g}"
     end = "upper" if evidence.doubts else "lower"
-    between = f"at {bounds.confidence_level:.0%} between {low:+.4f} and {high:+.4f}"
+    between = f"at {100 * level:.4g}% between {low:+.4f} and {high:+.4f}"
     reason = f"By the log the value changes by {evidence.difference.value:+.4f}, {between}: the {end} end {rule}."
     return metrics, None if passed else reason
 

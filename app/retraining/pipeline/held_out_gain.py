@@ -35,6 +35,13 @@ class Gains:
         return mean, (low, high)
 
 
+def shared_level(level: float, candidates: int) -> float:
+    """Return the level of an interval if so many candidates are tried at once: any that is worse passes with at most
+    the error of `level` (Bonferroni).
+    """
+    return 1 - (1 - level) / candidates
+
+
 def spent_level(level: float, earlier: int) -> float:
     """Return the level of an interval if `earlier` intervals were computed on the same outcomes.
 

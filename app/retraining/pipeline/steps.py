@@ -6,10 +6,11 @@ Each step ends with an event and reuses the files of an earlier attempt, so that
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from app.errors import SetupError
 from app.evaluation import backtest as backtesting
@@ -23,13 +24,13 @@ from app.registry.cards import DRIFT_REFERENCE
 from app.registry.changes import RegistryWriter
 from app.registry.registration import Provenance, register
 from app.registry.registry import TaskModels
-from app.registry.runs import Run
+from app.registry.runs import Candidate, Run
 from app.registry.subscription import read_registry
 from app.replay.query import ReplayQuery
 from app.replay.replay import replay
 from app.retraining.pipeline.code_version import code_version
 from app.retraining.pipeline.drift_reference import build_reference
-from app.retraining.pipeline.gate import evaluate_gate
+from app.retraining.pipeline.gate import GateVerdict, evaluate_gate
 from app.retraining.pipeline.gate_evidence import VersionPair, gather_gate_evidence, missing_evidence
 from app.retraining.pipeline.run_comparison import compare_by_evidence
 from app.retraining.pipeline.run_directory import run_directory
@@ -62,11 +63,6 @@ class RunContext:
         """The task's retraining settings."""
         return self.settings.for_task(self.task.name).retraining
 
-    @property
-    def seed(self) -> int:
-        """The random seed of this run."""
-        return int.from_bytes(hashlib.sha256(self.run.id.encode()).digest()[:4])
-
     def fetch_champion(self) -> Path:
         """Return the ONNX file of the version that the run starts from."""
         return fetch_model(self.settings, self.models, self.run.triggered.champion)
@@ -88,12 +84,13 @@ class RunContext:
             replay(self.settings, query, path, self.on_step, self.run.id)
         return path
 
-    def ensure_candidate(self) -> Path:
-        """Return the candidate's ONNX file, its card beside it; train it again identically if the files are gone."""
-        path = self.directory / "candidate" / "model.onnx"
+    def ensure_candidate(self, candidate: Candidate) -> Path:
+        """Return a candidate's ONNX file, its card beside it; train it again identically if the files are gone."""
+        name = "candidate" if candidate.number == 1 else f"candidate-{candidate.number}"
+        path = self.directory / name / "model.onnx"
         if not path.exists():
             parent = None if self.retraining_settings.from_scratch else self.fetch_champion()
-            trained = train_version(self.task, self.ensure_dataset(), parent, self.seed, self.on_step)
+            trained = train_version(self.task, self.ensure_dataset(), parent, random_seed(candidate), self.on_step)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path.with_name("card.json"), json.dumps(trained.card, ensure_ascii=False).encode())
             write_atomically(path, trained.model)
@@ -108,92 +105,94 @@ class RunContext:
         asyncio.run(publish_all(self.settings, [end_event(self.run, outcome, reason)]))
 
 
+def random_seed(candidate: Candidate) -> int:
+    """Return the seed of a candidate's training and evaluation."""
+    return int.from_bytes(hashlib.sha256(candidate.id.encode()).digest()[:4])
+
+
 def build_dataset(work: RunContext) -> None:
     """Replay the log as of the start of the run."""
     work.ensure_dataset()
 
 
 def train(work: RunContext) -> None:
-    """Train a candidate, or end the run if the gate would refuse any. Raises `Untrainable`."""
+    """Train the candidates, or end the run if the gate would refuse any. Raises `Untrainable`."""
     gate = work.retraining_settings.gate
     if missing := missing_evidence(work.task, work.fetch_champion(), work.ensure_dataset(), gate, work.on_step):
         work.end("refused", f"{missing} So no candidate was trained.")
         return
-    work.ensure_candidate()
-    work.publish(
-        "train",
-        ModelTrained(
-            task=work.task.name,
-            run_id=work.run.id,
-            model=_candidate_ref(work),
-            parent=None if work.retraining_settings.from_scratch else work.run.triggered.champion,
-            dataset=content_hash(work.ensure_dataset()),
-            seed=work.seed,
-            code=code_version(),
-        ),
-    )
+    for candidate in work.run.candidates:
+        if candidate.trained is None:
+            work.ensure_candidate(candidate)
+            fields = {
+                "parent": None if work.retraining_settings.from_scratch else work.run.triggered.champion,
+                "seed": random_seed(candidate),
+                "code": code_version(),
+            }
+            _publish(work, "train", ModelTrained, candidate, fields)
 
 
 def backtest(work: RunContext) -> None:
-    """Compare the candidate with the served predictions in the dataset's history, as evidence for the gate."""
-    result = backtesting.backtest(work.task, work.ensure_candidate(), work.ensure_dataset(), work.on_step)
-    dataset = content_hash(work.ensure_dataset())
-    fields = {
-        "task": work.task.name,
-        "run_id": work.run.id,
-        "model": _candidate_ref(work),
-        "dataset": dataset,
-        "backtest": result,
-    }
-    work.publish("backtest", ModelBacktested.model_validate(fields))
+    """Compare the candidates with the served predictions in the dataset's history, as evidence for the gate."""
+    for candidate in work.run.candidates:
+        if candidate.backtested is None:
+            path = work.ensure_candidate(candidate)
+            result = backtesting.backtest(work.task, path, work.ensure_dataset(), work.on_step)
+            _publish(work, "backtest", ModelBacktested, candidate, {"backtest": result})
 
 
 def evaluate(work: RunContext) -> None:
-    """Compare the candidate with the champion, and apply the gate."""
-    assert work.run.backtested is not None
-    versions = VersionPair(work.task, work.ensure_candidate(), work.fetch_champion(), work.fetch_first())
-    earlier = [run.time for run in work.models.runs.values() if run.evaluated and run.time < work.run.time]
-    slices, path = work.retraining_settings.slice_columns, work.ensure_dataset()
+    """Compare the candidates with the champion, and apply the gate."""
+    for candidate in work.run.candidates:
+        if candidate.evaluated is None:
+            _evaluate_candidate(work, candidate)
+
+
+def _evaluate_candidate(work: RunContext, candidate: Candidate) -> None:
+    path, dataset, gate = work.ensure_candidate(candidate), work.ensure_dataset(), work.retraining_settings.gate
+    for other in work.run.candidates[: candidate.number - 1]:
+        if work.ensure_candidate(other).read_bytes() == path.read_bytes():
+            reason = f"It is the same as candidate {other.number}: the seed makes no difference to this training."
+            _publish(work, "evaluate", ModelEvaluated, candidate, asdict(GateVerdict(False, (reason,), {})))
+            return
+    assert candidate.backtested is not None
+    slices = work.retraining_settings.slice_columns
     evidence = gather_gate_evidence(
-        versions,
-        path,
+        VersionPair(work.task, path, work.fetch_champion(), work.fetch_first()),
+        dataset,
         slices,
-        work.run.backtested.backtest,
+        candidate.backtested.backtest,
         work.on_step,
-        work.retraining_settings.gate.min_answered_share,
-        earlier,
+        gate.min_answered_share,
+        [run.time for run in work.models.runs.values() if run.evaluated and run.time < work.run.time],
+        len(work.run.candidates),
     )
-    fields = {
-        "task": work.task.name,
-        "run_id": work.run.id,
-        "model": _candidate_ref(work),
-        "dataset": content_hash(path),
-    }
     compared = {
         "champion": work.run.triggered.champion,
-        "comparisons": tuple(compare_by_evidence(evidence, path, slices)),
+        "comparisons": tuple(compare_by_evidence(evidence, dataset, slices)),
     }
-    work.publish("compare", ModelCompared.model_validate(fields | compared))
-    verdict = evaluate_gate(evidence, work.retraining_settings.gate, work.seed)
-    work.publish("evaluate", ModelEvaluated.model_validate(fields | asdict(verdict)))
+    _publish(work, "compare", ModelCompared, candidate, compared)
+    verdict = evaluate_gate(evidence, gate, random_seed(candidate))
+    _publish(work, "evaluate", ModelEvaluated, candidate, asdict(verdict))
 
 
-def refuse(work: RunContext, evaluated: ModelEvaluated) -> None:
-    """End a run whose candidate did not pass the gate. Its files stay."""
-    work.end("refused", " ".join(evaluated.reasons))
+def register_candidates(work: RunContext) -> None:
+    """Try the candidates that passed, and register them as versions. Raises `SetupError` if one can't serve."""
+    for candidate in work.run.passed:
+        if candidate.registered is None:
+            _register_candidate(work, candidate)
 
 
-def register_candidate(work: RunContext) -> None:
-    """Try the candidate, and make it a version of the registry. Raises `SetupError` if it can't serve."""
-    path = work.ensure_candidate()
+def _register_candidate(work: RunContext, candidate: Candidate) -> None:
+    path = work.ensure_candidate(candidate)
     check_model(work.settings, work.task.name, path)
     changes = RegistryWriter(work.settings, work.task, lambda record: publish_all(work.settings, [record]))
     card = json.loads(path.with_name("card.json").read_bytes())
     if reference := build_reference(work.task, path, work.ensure_dataset()):
         card[DRIFT_REFERENCE] = reference
-    trained = work.run.trained
+    trained = candidate.trained
     assert trained is not None
-    provenance = Provenance(SOURCE, trained.parent, trained.dataset, work.run.id, trained.code)
+    provenance = Provenance(SOURCE, trained.parent, trained.dataset, work.run.id, trained.code, candidate.id)
     version = asyncio.run(
         register(work.settings, work.task, changes, blob_store(work.settings), path.read_bytes(), card, provenance)
     )
@@ -201,12 +200,26 @@ def register_candidate(work: RunContext) -> None:
         work.end("refused", f"The candidate is version {version.number}, which is registered already.")
 
 
+def _publish(
+    work: RunContext, step: str, kind: type[EventData], candidate: Candidate, fields: Mapping[str, Any]
+) -> None:
+    """Publish the result of a step of a candidate, which has no version number yet."""
+    of_candidate = {
+        "task": work.task.name,
+        "run_id": work.run.id,
+        "model": ModelRef(name=work.task.name, version=candidate.id),
+        "dataset": content_hash(work.ensure_dataset()),
+    }
+    name = step if candidate.number == 1 else f"{step}/{candidate.number}"
+    work.publish(name, kind.model_validate(of_candidate | dict(fields)))
+
+
 STEPS: dict[str, Callable[[RunContext], None]] = {
     "dataset": build_dataset,
     "train": train,
     "backtest": backtest,
     "evaluate": evaluate,
-    "register": register_candidate,
+    "register": register_candidates,
 }
 
 
@@ -216,8 +229,3 @@ def load_run(settings: Settings, task: Task, run_id: str, on_step: OnStep) -> Ru
     if run_id not in models.runs:
         raise SetupError(f"{task.name} has no retraining run {run_id!r}.", "Start one: `hindsight retrain`.")
     return RunContext(settings, task, models.runs[run_id], models, on_step)
-
-
-def _candidate_ref(work: RunContext) -> ModelRef:
-    """Return the candidate's reference: its run's id, because it has no version number yet."""
-    return ModelRef(name=work.task.name, version=work.run.id)

@@ -12,6 +12,7 @@ probability of one comparison in one step of a rollout (Bonferroni), so that the
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import comb
 
 import numpy as np
 from scipy.stats import norm
@@ -67,12 +68,13 @@ class Elimination:
     """Whether the first of the remaining candidates, if any, is the best as far as can be known."""
 
 
-def eliminate(observed: ShadowScores, plan: RolloutSettings) -> Elimination:
+def eliminate(observed: ShadowScores, plan: RolloutSettings, started: int = 0) -> Elimination:
     """Compare each candidate with each other version. It may be called after every label.
 
-    After the maximum time of a step the best so far is taken, as certain or not.
+    After the maximum time of a step the best so far is taken, as certain or not. `started` is the number of candidates
+    at the start, if some are gone: their comparisons have used their share of the error.
     """
-    losses = {(loss.candidate, loss.other): loss for loss in _losses(observed, plan)}
+    losses = {(loss.candidate, loss.other): loss for loss in _losses(observed, plan, started)}
     tolerated = plan.max_score_loss
     eliminated: dict[str, str] = {}
     for loss in losses.values():
@@ -87,10 +89,20 @@ def eliminate(observed: ShadowScores, plan: RolloutSettings) -> Elimination:
     return Elimination(tuple(losses.values()), eliminated, tuple(remaining), is_overdue or is_best)
 
 
-def _losses(observed: ShadowScores, plan: RolloutSettings) -> list[PairedLoss]:
+def losing_versions(observed: ShadowScores, plan: RolloutSettings, started: int) -> dict[str, str]:
+    """Return the candidates that are out, each with the reason: all but the best, once it is known."""
+    result = eliminate(observed, plan, started)
+    if not result.is_decided or not result.remaining:
+        return result.eliminated
+    best, *others = result.remaining
+    reason = f"Version {best} of the same run is the best, as far as {len(observed.scores)} labels tell."
+    return result.eliminated | dict.fromkeys(others, reason)
+
+
+def _losses(observed: ShadowScores, plan: RolloutSettings, started: int) -> list[PairedLoss]:
     """Return the loss of each candidate beside each other version: two of each pair of candidates."""
     pairs = list(combinations(enumerate((observed.champion, *observed.candidates)), 2))
-    alpha = comparison_alpha(plan) / len(pairs)
+    alpha = comparison_alpha(plan) / max(len(pairs), comb(1 + started, 2))
     lowest, highest = plan.score_range or observed.score_range
     _, clusters = np.unique(np.array(observed.keys), return_inverse=True)
     losses = []

@@ -18,33 +18,47 @@ from app.retraining.run_events import SOURCE
 from app.settings.retraining import RetrainingSettings
 
 
+def contenders(models: TaskModels, run: Run) -> tuple[str, ...]:
+    """Return the run's versions that may become the champion: those with a role, and those that had none yet."""
+    had_role = {version for change in models.changes for version in change.route.versions}
+    return tuple(
+        version for version in run.versions if models.route.role(version) is not None or version not in had_role
+    )
+
+
 def candidate_stage(models: TaskModels, run: Run) -> tuple[str, Role | None, float]:
-    """Return a run's version, its role in the current route, and the share of requests that it answers."""
-    assert run.registered is not None
-    version, route = run.registered.model.version, models.route
+    """Return the first version of a run that is left, its role in the route, and the share of requests it answers."""
+    version, *_ = contenders(models, run) or run.versions
+    route = models.route
     role = route.role(version)
     return version, role, {"champion": CHAMPION_SHARE, "canary": route.canary_share}.get(role or "", SHADOW_SHARE)
 
 
 def rollout_outcome(models: TaskModels, run: Run) -> tuple[str, str] | None:
     """Return the outcome and the reason of a rollout that has ended; None if it continues."""
-    version, role, _ = candidate_stage(models, run)
-    if role == "champion":
+    if models.route.champion in run.versions:
         return "promoted", models.changes[-1].event.reason
-    if role is None and run.routes:
+    if not contenders(models, run):
         *_, removal = (
             after
             for before, after in pairwise(models.changes)
-            if before.route.role(version) and not after.route.role(version)
+            if any(before.route.role(version) and not after.route.role(version) for version in run.versions)
         )
         return "rolled_back", f"{removal.event.reason} ({removal.event.actor})"
     return None
 
 
 def decide_step(models: TaskModels, run: Run, observed: RolloutEvidence, plan: RetrainingSettings) -> RolloutDecision:
-    """Return the decision for now. While the task is frozen, nothing advances."""
+    """Return the decision for now. While the task is frozen, nothing advances.
+
+    A shadow that was the best of several is judged by the scores that made it the best. These seem too good, so that
+    all of the run's versions share the error of its intervals (Bonferroni).
+    """
     _, _, stage = candidate_stage(models, run)
-    decision = policy.decide(stage, observed, plan.rollout)
+    rollout = plan.rollout
+    if stage == SHADOW_SHARE:
+        rollout = rollout.model_copy(update={"alpha": rollout.alpha / len(run.versions)})
+    decision = policy.decide(stage, observed, rollout)
     if decision.action == "advance" and models.frozen is not None:
         return replace(decision, action="stay", share=stage, reason=f"{decision.reason} But the task is frozen.")
     return decision

@@ -71,6 +71,7 @@ class Observer:
             labelled=self._labelled_count(connection),
             quality=settled.with_value(self._window_quality(connection, settled, outcomes)),
             quality_history=history,
+            fall_runs=len(runs_after_falls(self._models)),
             reference=reference,
             drift=self._drift(connection, first, last, outcomes, now),
             latency=last.with_value(latency) if latency else None,

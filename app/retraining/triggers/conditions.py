@@ -87,8 +87,23 @@ def _quality_condition(state: TriggerState, seen: Observation, triggers: Trigger
             chance = window_verdicts.fall_chance(quality, seen.quality_history, reference, triggers)
             if chance is not None:
                 sees += f" With {len(seen.quality_history)} windows before it, the chance is {chance:.2g}."
-    return TriggerExplanation(
-        "quality", sees, _join_bounds(bounds), _missing_reasons(state, 1, verdict), _window_evidence(state)
+    missing = _missing_reasons(state, 1, verdict) or _missing_labels(seen, triggers)
+    return TriggerExplanation("quality", sees, _join_bounds(bounds), missing, _window_evidence(state))
+
+
+def _missing_labels(seen: Observation, triggers: TriggerSettings) -> tuple[str, ...]:
+    """Return why another run would hardly differ from the last one: by its new labels only.
+
+    Each run that did not mend the fall doubles the labels that the next one takes (exponential back-off). In n times
+    `quality_min_labelled` labels, a loss that no training mends starts at most 1 + log2(1 + n) runs; one that so many
+    labels can mend waits for fewer than 2 n + 1 times.
+    """
+    needed = triggers.quality_min_labelled * 2 ** (seen.fall_runs - 1) if seen.fall_runs else 0
+    if seen.labelled >= needed:
+        return ()
+    return (
+        f"The next run takes {needed:,} labels since the last dataset, {needed - seen.labelled:,} more:"
+        " twice as many after each run that did not mend the fall.",
     )
 
 
@@ -177,6 +192,8 @@ def _missing_reasons(state: TriggerState, windows: int, verdict: WindowVerdict |
         return (f"It would have to be so in {_format_windows(missing)} more.",) if missing > 0 else ()
     if verdict is None:
         return ("A window is needed.",)
+    if verdict.breach is not None:
+        return ("A run has answered this window: one that begins after the run is needed.",)
     return verdict.insufficient_data or ("The window is within the bound.",)
 
 

@@ -30,8 +30,8 @@ def evaluate(
     Nothing fires while a run is active, the task is frozen, or the cool-down after the last run lasts. A trigger that
     is due meanwhile fires afterwards, unless a later window is within the bound.
 
-    Quality, drift and latency fire once, and again only after a healthy window: if retraining does not help, more of it
-    will not either.
+    Drift and latency fire once, and again only after a healthy window. A fall of quality fires again while it lasts, on
+    windows that began after the last run, as soon as there are enough new labels for another result.
     """
     state = _apply_observation(state, seen, now, triggers)
     due = (

@@ -47,7 +47,7 @@ def detect_incidents(
     version = f"{model.name}/{model.version}"
     if seen.quality is not None and _opened(before.quality, after.quality):
         fell = _quality_fell(model, seen.quality.value, seen.reference, triggers)
-        yield Incident(fell, f"{version}/{seen.quality.start.isoformat()}", after.quality.judged_until)
+        yield Incident(fell, f"{version}/{seen.quality.start.isoformat()}", seen.quality.end.timestamp())
     if seen.drift is not None and _opened(before.drift, after.drift):
         for finding in seen.drift.value:
             source, _, feature = finding.feature.partition(".")
@@ -63,13 +63,13 @@ def detect_incidents(
                     events=finding.events,
                 )
                 yield Incident(
-                    drift, f"{version}/{finding.feature}/{seen.drift.start.isoformat()}", after.drift.judged_until
+                    drift, f"{version}/{finding.feature}/{seen.drift.start.isoformat()}", seen.drift.end.timestamp()
                 )
     if seen.latency is not None and _opened(before.latency, after.latency):
         latency, bound = seen.latency.value, triggers.latency_max_p99_ms
         assert bound is not None  # because the window breaches it
         rose = LatencyRose(task=model.name, p99_ms=latency.p99_ms, bound_ms=bound, events=latency.events)
-        yield Incident(rose, f"{version}/{seen.latency.start.isoformat()}", after.latency.judged_until)
+        yield Incident(rose, f"{version}/{seen.latency.start.isoformat()}", seen.latency.end.timestamp())
 
 
 def _opened(before: TriggerState, after: TriggerState) -> bool:

@@ -53,6 +53,8 @@ class Observation:
     """Its window is complete once the wait for feedback is over."""
     quality_history: Sequence[QualityEstimate] = ()
     """Windows before `quality`, in order of time, since a run last answered a fall: its evidence."""
+    fall_runs: int = 0
+    """The runs that falls of this champion have started. None of them has brought another champion."""
     reference: QualityReference | None = None
     """The champion's reference score, from its first windows or the gate."""
     expected: WindowValue[PerformanceEstimate] | None = None
@@ -89,7 +91,7 @@ class TriggerState:
     evidence: dict[str, Any] | None = None
     """The figures of the last window, if it was a breach."""
     armed: bool = True
-    """False after it has fired, until a window is healthy."""
+    """False after it has fired, until a window is healthy. Quality stays armed."""
     reported: bool = False
     """Whether an incident was published, until a window is healthy."""
 
@@ -110,6 +112,10 @@ class TriggerState:
             reported=verdict.breach is not None or (self.reported and not verdict.healthy),
         )
 
+    def answer(self) -> "TriggerState":
+        """Return the state after a run was triggered: it does not fire again until a window is healthy."""
+        return replace(self, armed=False, reported=True)
+
 
 @dataclass(frozen=True)
 class TaskTriggerState:
@@ -129,13 +135,15 @@ class TaskTriggerState:
         """Return the state after a run was triggered, even by hand (`manual`); `also` is answered too."""
         answered = {trigger, *evidence.get("also", ())}
         moment = at.timestamp()
-        states = {name: getattr(self, name) for name in ("quality", "drift", "latency") if name in answered}
         return replace(
             self,
             last_triggered=moment,
             last_active=moment,
             schedule_start=moment if "schedule" in answered else self.schedule_start,
-            **{name: replace(state, armed=False, reported=True) for name, state in states.items()},
+            # The evidence for a fall of quality begins anew with windows that begin after the run.
+            quality=TriggerState(judged_until=moment, reported=True) if "quality" in answered else self.quality,
+            drift=self.drift.answer() if "drift" in answered else self.drift,
+            latency=self.latency.answer() if "latency" in answered else self.latency,
         )
 
     def merge_reported(self, earlier: "TaskTriggerState") -> "TaskTriggerState":
@@ -150,8 +158,8 @@ class TaskTriggerState:
 def restore_state(triggered: Iterable[tuple[datetime, RetrainingTriggered]]) -> TaskTriggerState:
     """Return the state from the log: from the runs of a task, each with its event's time, in order.
 
-    The verdicts on windows are not in the log. Windows are judged again, and a trigger that fired does not fire again
-    before a window is healthy.
+    The verdicts on windows are not in the log. Windows are judged again: of quality those that began after a run that
+    answered a fall; drift and latency do not fire again before a window is healthy.
     """
     state = TaskTriggerState()
     for time, event in triggered:

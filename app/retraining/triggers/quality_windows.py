@@ -77,8 +77,9 @@ def runs_after_falls(models: TaskModels) -> list[datetime]:
 def gate_reference(models: TaskModels) -> QualityReference | None:
     """Return the champion's score at the gate, or its reward if it was promoted on rewards; None without a gate."""
     for run in models.runs.values():
-        if run.registered and run.evaluated and run.registered.model.version == models.route.champion:
-            metrics = run.evaluated.metrics
+        candidate = run.candidate_of(models.route.champion)
+        if candidate is not None and candidate.evaluated is not None:
+            metrics = candidate.evaluated.metrics
             if (score := metrics.get("score_candidate")) is not None:
                 variance = max(score * (1 - score), 0.0)  # the largest variance of scores in [0, 1] with this mean
                 outcomes = metrics.get("outcomes")

@@ -87,6 +87,7 @@ class TriggerService:
                     "trigger": name,
                     "evidence": evidence,
                     "champion": models.route.champion,
+                    "candidates": self._retraining_settings(task.name).candidates,
                 }
             )
 

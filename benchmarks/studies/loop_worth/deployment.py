@@ -26,10 +26,11 @@ from app.registry.artifacts import fetch_model
 from app.registry.changes import Decide, RegistryWriter
 from app.registry.registration import Provenance, register
 from app.registry.registry import Registry, TaskModels
-from app.registry.runs import Run
-from app.retraining.pipeline.steps import STEPS, RunContext, refuse
+from app.registry.runs import Candidate, Run
+from app.retraining.pipeline.steps import STEPS, RunContext
 from app.retraining.rollout import execution
-from app.retraining.rollout.evidence import gather_rollout_evidence
+from app.retraining.rollout.elimination import losing_versions
+from app.retraining.rollout.evidence import gather_rollout_evidence, gather_shadow_scores
 from app.retraining.run_events import SOURCE
 from app.retraining.triggers.catalog_observer import Observer
 from app.retraining.triggers.evaluate import evaluate
@@ -103,7 +104,7 @@ class Deployment:
         """Train a version on everything, and make it the champion without a gate."""
         work = self._context(self._start_run("schedule", {}))
         try:
-            version = work.register()
+            version = work.register(work.run.lead)
             if version != self.models.route.champion:
                 asyncio.run(SimulatedWriter(self, work.run.id).promote(version, "It is new.", SOURCE))
             work.end("promoted", "It is new.")
@@ -113,7 +114,8 @@ class Deployment:
     def _start_run(self, trigger: str, evidence: dict[str, Any]) -> Run:
         run_id, champion = f"{self._seed}-{len(self.models.runs)}", self.models.route.champion
         fields = {"task": self.task.name, "run_id": run_id, "trigger": trigger, "evidence": evidence}
-        self.publish(RetrainingTriggered.model_validate(fields | {"champion": champion}))
+        fields |= {"champion": champion, "candidates": self._plan.candidates}
+        self.publish(RetrainingTriggered.model_validate(fields))
         return self.models.runs[run_id]
 
     def _context(self, run: Run) -> "SimulatedRun":
@@ -122,14 +124,17 @@ class Deployment:
     def _run_steps(self, run: Run) -> None:
         work = self._context(run)
         while (step := run.step) in STEPS:
-            if run.evaluated is not None and not run.evaluated.passed:
-                refuse(work, run.evaluated)
+            if run.refusal is not None:
+                work.end("refused", run.refusal)
                 return
             try:
                 if step != "register":
                     STEPS[step](work)
-                elif (version := work.register()) and run.registered is None:
-                    work.end("refused", f"The candidate is version {version}, which is registered already.")
+                    continue
+                for candidate in run.passed:
+                    version = work.register(candidate)
+                    if candidate.registered is None and run.ended is None:
+                        work.end("refused", f"The candidate is version {version}, which is registered already.")
             except (SetupError, Untrainable) as error:
                 work.end("failed", f"{step}: {error}")
 
@@ -138,10 +143,17 @@ class Deployment:
             self._context(run).end(*outcome)
             return
         changes, champion = SimulatedWriter(self, run.id), self.models.route.champion
-        version, role, _ = execution.candidate_stage(self.models, run)
-        if role is None:
-            asyncio.run(changes.shadow(version, "It passed the gate.", SOURCE))
+        contenders = execution.contenders(self.models, run)
+        if waiting := [version for version in contenders if self.models.route.role(version) is None]:
+            for version in waiting:
+                asyncio.run(changes.shadow(version, "It passed the gate.", SOURCE))
             return
+        if len(contenders) > 1:
+            for version, reason in self._losing_versions(run, contenders).items():
+                asyncio.run(changes.roll_back(version, reason, SOURCE))
+            return
+        version, role, _ = execution.candidate_stage(self.models, run)
+        assert role is not None
         since, arm = execution.stage_started(self.models, version), (version, role)
         observed = self.log.catalog.query(
             lambda connection: gather_rollout_evidence(
@@ -150,6 +162,13 @@ class Deployment:
         )
         decision = execution.decide_step(self.models, run, observed, self._plan)
         asyncio.run(execution.apply_decision(changes, self.models, run, decision))
+
+    def _losing_versions(self, run: Run, contenders: tuple[str, ...]) -> dict[str, str]:
+        since, champion = execution.shadows_started(self.models, contenders), self.models.route.champion
+        observed = self.log.catalog.query(
+            lambda connection: gather_shadow_scores(connection, self.task, contenders, champion, since, self.now)
+        )
+        return losing_versions(observed, self._plan.rollout, len(run.versions))
 
 
 class SimulatedWriter(RegistryWriter):
@@ -194,11 +213,11 @@ class SimulatedRun(RunContext):
         fields = {"task": self.task.name, "run_id": self.run.id, "outcome": outcome, "reason": reason}
         self.deployment.publish(RetrainingEnded.model_validate(fields))
 
-    def register(self) -> str:
-        """Register the candidate, without a trial in a process of its own; return its number."""
-        path = self.ensure_candidate()
+    def register(self, candidate: Candidate) -> str:
+        """Register a candidate, without a trial in a process of its own; return its number."""
+        path = self.ensure_candidate(candidate)
         card = json.loads(path.with_name("card.json").read_bytes())
-        provenance = Provenance(SOURCE, self.run.triggered.champion, run_id=self.run.id)
+        provenance = Provenance(SOURCE, self.run.triggered.champion, run_id=self.run.id, candidate=candidate.id)
         writer, blobs = SimulatedWriter(self.deployment, self.run.id), blob_store(self.settings)
         version = asyncio.run(register(self.settings, self.task, writer, blobs, path.read_bytes(), card, provenance))
         return version.number

@@ -95,7 +95,7 @@ class Comparison:
             informed = replace(self, audit_rate=1.0)
             for phase in range(self.stream[-1][-1].phase + 1):
                 _inform(informed._deployment(home / f"phase-{phase}", RetrainingSettings()), self.stream, phase)
-            yield self._oracle([first, *sorted(home.glob("*/runs/*/candidate/model.onnx"))])
+            yield self._oracle([first, *sorted(home.glob("*/runs/*/candidate*/model.onnx"))])
 
     def follow_loop(self, home: Path) -> PolicyResult:
         """Return the result of the loop, whose files are in this folder."""
@@ -160,7 +160,7 @@ def _result(policy: str, deployment: Deployment, scores: list[float]) -> PolicyR
     return PolicyResult(
         policy,
         scores,
-        trainings=len(list(deployment.settings.home.glob("runs/*/candidate/model.onnx"))),
+        trainings=len(list(deployment.settings.home.glob("runs/*/candidate*/model.onnx"))),
         promotions=promotions,
         refusals=sum(outcome != "promoted" for outcome in ended),
         labels=deployment.log.labels,

@@ -115,13 +115,13 @@ def test_redelivered_events_do_not_change_a_run(data: st.DataObject) -> None:
 
 def test_the_first_event_of_a_step_counts() -> None:
     registry, models = read_registry(to_records([triggered(), dataset_built(), trained(seed=1), trained(seed=2)]))
-    assert models.runs["r"].trained == trained(seed=1)
+    assert models.runs["r"].lead.trained == trained(seed=1)
     assert registry.accepted_ids == {"0", "1", "2"}
 
 
 def test_events_after_the_end_of_a_run_are_ignored() -> None:
     run = build_run([triggered(), dataset_built(), ended(), trained(), evaluated()])
-    assert (run.trained, run.evaluated, run.step, run.ended) == (None, None, None, ended())
+    assert (run.lead.trained, run.evaluated, run.step, run.ended) == (None, None, None, ended())
 
 
 def test_an_ended_run_keeps_its_outcome() -> None:

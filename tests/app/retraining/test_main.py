@@ -26,8 +26,8 @@ class FakeSteps:
     has_given_way: bool = False
 
     def work(self, *_: object) -> Any:
-        evaluated = None if self.passed is None else SimpleNamespace(passed=self.passed, reasons=("worse",))
-        return SimpleNamespace(run=SimpleNamespace(step=self.step, evaluated=evaluated), end=self.end)
+        refusal = "worse" if self.passed is False else None
+        return SimpleNamespace(run=SimpleNamespace(step=self.step, refusal=refusal), end=self.end)
 
     def end(self, outcome: str, reason: str) -> None:
         self.ended.append((outcome, reason))

@@ -1,6 +1,5 @@
 """Simulated days of a task's traffic."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -56,20 +55,27 @@ def steady_world(hour: int) -> World:
 def simulate(
     world: Hourly, hours: int, triggers: TriggerSettings, *, every: int = 1, detector: ScanDetector | None = None
 ) -> list[tuple[float, Firing]]:
-    """Yield each firing and its hour, for looks every so many minutes. A run lasts half an hour."""
+    """Yield each firing and its hour, for looks every so many minutes. A run lasts half an hour and mends nothing."""
     looked = _hours(world, hours, detector or ScanDetector())
     state, fired = TaskTriggerState(), list[tuple[float, Firing]]()
-    labelled, since, ends, history = 0, 0, 0.0, list[QualityEstimate]()
+    labelled, since, ends, history, fall_runs = 0, 0, 0.0, list[QualityEstimate](), 0
     for hour, (seen, labels) in enumerate(looked):
         for minute in range(0, 60, every):
             time = hour + minute / 60
-            look = replace(seen, labelled=labelled - since, running=time < ends, quality_history=history[-6:])
+            look = replace(
+                seen,
+                labelled=labelled - since,
+                running=time < ends,
+                quality_history=history[-6:],
+                fall_runs=fall_runs,
+            )
             state, firings = evaluate(state, look, MIDNIGHT + timedelta(hours=hour, minutes=minute), triggers)
             for firing in firings:
                 fired.append((time, firing))
                 since, ends = labelled, time + 0.5
                 if "quality" in {firing.trigger, *firing.evidence.get("also", ())}:
                     history.clear()
+                    fall_runs += 1
         labelled += labels
         if seen.quality is not None:
             history.append(seen.quality.value)
@@ -137,12 +143,23 @@ def test_a_change_at_noon_is_found_soon_by_the_right_trigger(trigger: str, chang
     assert 12 <= first[0] <= latest
 
 
-def test_a_lasting_loss_of_quality_starts_one_run_and_one_after_each_recovery() -> None:
+def test_a_loss_of_quality_starts_runs_while_it_lasts_and_no_others() -> None:
     def world(hour: int) -> World:
         return World(right=0.6) if 4 <= hour < 10 or hour >= 16 else STEADY
 
-    fired = simulate(world, 24, TRIGGERS.model_copy(update={"schedule": None}))
-    assert Counter(one.trigger for _, one in fired)["quality"] == 2
+    fired = simulate(world, 24, TRIGGERS.model_copy(update={"schedule": None}), every=30)
+    assert {one.trigger for _, one in fired} == {"quality"}
+    hours = [hour for hour, _ in fired]
+    assert all(4 < hour <= 11 or hour > 16 for hour in hours)
+    assert min(sum(hour <= 11 for hour in hours), sum(hour > 16 for hour in hours)) > 1
+
+
+def test_runs_that_do_not_mend_a_loss_of_quality_become_rare() -> None:
+    fired = simulate(lambda _: World(right=0.6), 40, TRIGGERS.model_copy(update={"schedule": None}), every=30)
+    gaps = np.diff([hour for hour, _ in fired])
+    assert np.all(np.diff(gaps) >= 0)
+    assert gaps[0] < 2
+    assert gaps[-1] > 6
 
 
 STRICT = TRIGGERS.model_copy(

@@ -31,7 +31,7 @@ def test_the_weighted_estimate_is_near_the_truth_and_the_plain_average_is_far_fr
 def test_the_trigger_fires_on_the_fall_and_not_on_the_bias(stream: list[WindowResult]) -> None:
     healthy = windows_of(BASELINE.name, stream) + windows_of(MORE_CORRECTIONS.name, stream)
     assert not any(window.fires for window in healthy)
-    assert sum(window.fires for window in windows_of(QUALITY_FALLS.name, stream)) == 1
+    assert any(window.fires for window in windows_of(QUALITY_FALLS.name, stream))
 
 
 def test_by_the_plain_average_the_trigger_would_fire_on_the_bias_and_not_on_the_fall(

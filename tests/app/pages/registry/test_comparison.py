@@ -44,7 +44,9 @@ def run(*comparisons: Comparison) -> Run:
     compared = ModelCompared(
         task="ocr", run_id="run-1", model=model, champion="3", dataset="abc", comparisons=comparisons
     )
-    return Run("run-1", triggered, START, compared=compared)
+    found = Run("run-1", triggered, START)
+    found.apply(compared, START)
+    return found
 
 
 COMPARISON = Comparison(

@@ -63,6 +63,7 @@ def test_the_evidence_of_a_fall_is_the_windows_since_a_run_answered_one(tmp_path
     assert [round(one.score or 0, 6) for one in before.quality_history] == [0.9, 0.8, 0.7, 0.6]
     assert [round(one.score or 0, 6) for one in after.quality_history] == [0.6]
     assert (reference_score(before), reference_score(after)) == pytest.approx((0.75, 0.85))
+    assert (before.fall_runs, after.fall_runs) == (0, 1)
 
 
 def test_windows_without_enough_answers_are_no_evidence_until_they_have_them(tmp_path: Path) -> None:
