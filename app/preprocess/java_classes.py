@@ -16,7 +16,7 @@ from py4j.protocol import Py4JJavaError
 from pyflink.find_flink_home import _find_flink_home
 
 from app.errors import SetupError
-from app.preprocess.java_process import start_java
+from app.preprocess.java_process import end_java, start_java
 from app.system import jars, java
 
 PACKAGE = "hindsight"
@@ -52,8 +52,7 @@ def _compile(sources: list[Path], folder: Path) -> None:
         message = f"The Java classes in {_SOURCES} cannot be compiled: {error}"  # Java tells it while it lives
         raise SetupError(message, java.REINSTALL) from error
     finally:
-        gateway.java_process.kill()
-        gateway.java_process.wait()
+        end_java(gateway)
 
 
 def _files(gateway: JavaGateway, paths: Sequence[Path]) -> Any:

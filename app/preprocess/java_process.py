@@ -9,6 +9,7 @@ import subprocess
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 from py4j.java_gateway import GatewayParameters, JavaGateway
 from pyflink import pyflink_gateway_server
@@ -37,16 +38,25 @@ def start_java(jars: Sequence[Path]) -> JavaGateway:
             f"Flink's Java process ended with code {process.wait()} before it accepted connections.",
             "Read its output above. Check that HINDSIGHT_FLINK_MEMORY, the size of its heap, is free.",
         )
-    threading.Thread(target=_forward_output, args=(process.stdout.fileno(),), daemon=True).start()
+    threading.Thread(target=_forward_output, args=(process.stdout,), daemon=True).start()
     gateway = JavaGateway(gateway_parameters=GatewayParameters(port=int(port), auth_token=token, auto_convert=True))
     gateway.java_process = process
     return gateway
 
 
-def _forward_output(pipe: int) -> None:
+def end_java(gateway: JavaGateway) -> None:
+    """End the process of `start_java`."""
+    gateway.close()
+    gateway.java_process.kill()
+    gateway.java_process.wait()
+    gateway.java_process.stdin.close()
+
+
+def _forward_output(pipe: IO[bytes]) -> None:
     """Write the Java process's output, from Flink or a user's task, to standard output."""
-    while data := os.read(pipe, 65536):
-        os.write(1, data)
+    with pipe:
+        while data := os.read(pipe.fileno(), 65536):
+            os.write(1, data)
 
 
 def _command(environment: dict[str, str], jars: Sequence[Path]) -> list[str]:

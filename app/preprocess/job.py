@@ -36,10 +36,12 @@ def start_live_job(settings: Settings, cluster: FlinkCluster, task: Task) -> Clu
         # The committed offsets mark what was answered. Checkpointed state is never older than they are.
         "group.id": PREPROCESS_GROUP,
         "isolation.level": READ_COMMITTED,
-        "max.partition.fetch.bytes": max_message_bytes,
-        "fetch.max.wait.ms": "50",
         # Small batches, few of them in memory: the heap holds even records of the largest size, decompressed.
         "max.poll.records": "16",
+        # About as much of a partition as one poll takes: while a rest is in memory, the consumer waits for the other
+        # partitions, and new records of this one are not fetched until that wait ends. Larger records come one by one.
+        "max.partition.fetch.bytes": "65536",
+        "fetch.max.wait.ms": "200",
         "source.reader.element.queue.capacity": "1",
         "partition.discovery.interval.ms": "10000",
     }
