@@ -27,6 +27,8 @@ import psutil
 
 from app import tracing
 from app.events import topics
+from app.events.cloudevents import Headers
+from app.events.expiry import EXPIRY_EXTENSION, refuse_expired
 from app.events.payload import max_claimed_bytes
 from app.preprocess.claim_checks import reject_file_claims, retry_forever
 from app.preprocess.isolation.channel import ChannelClosed, Message, MessageChannel
@@ -61,6 +63,8 @@ class WorkerLoop:
         self._timeout_seconds = configured.preprocess_deadline_seconds + _GRACE_SECONDS
         self._fetch = fetch
         self._process = psutil.Process()
+        self._takes_files = takes_files
+        self._max_wait_seconds = configured.for_task(task.name).max_wait_seconds
         preprocessor = Preprocessor(
             task,
             self._fetch_blob,
@@ -107,11 +111,21 @@ class WorkerLoop:
         return "outputs", results
 
     def _preprocess_request(self, item: WorkItem, refusal: tuple[str, str] | None) -> Message:
-        rejected = Rejected(*refusal) if refusal else None
-        result = self._preprocess(item.origin, item.key, item.value, item.headers, rejected)
+        refused = Rejected(*refusal) if refusal else self._refuse_expired(item.headers, item.origin.timestamp_ms)
+        result = self._preprocess(item.origin, item.key, item.value, item.headers, refused)
         records = tuple((record.topic, record.key, record.value, tuple(record.headers)) for record in result.records)
         rejection = result.rejection
         return records, (rejection.code, str(rejection)) if rejection else None
+
+    def _refuse_expired(self, headers: Headers, logged_ms: int) -> Rejected | None:
+        extensions = {
+            name.removeprefix("ce_"): value.decode(errors="replace")
+            for name, value in headers
+            if value is not None and name in ("ce_session", f"ce_{EXPIRY_EXTENSION}")
+        }
+        if "session" in extensions or self._takes_files:  # a session lasts as long as somebody speaks
+            return None
+        return refuse_expired(extensions, logged_ms, time.time() * 1000, self._max_wait_seconds)
 
     def _assemble(self, chunks: tuple[bytes, ...]) -> Message:
         try:

@@ -43,7 +43,7 @@ def prepare_java(config: Settings) -> None:
     logs = config.home / "logs" / "flink"
     # The first compiler only: most of the work is in Python, and a start takes less time and memory.
     lean = "-XX:+UseSerialGC -XX:MaxMetaspaceSize=192m -XX:TieredStopAtLevel=1"
-    # A heap that begins small, and returns what a large payload needed: by default it takes 1/64 of the machine's memory.
+    # The heap begins small, by default with 1/64 of the machine's memory, and returns what a large payload needed.
     lean += " -Xms48m -XX:MinHeapFreeRatio=20 -XX:MaxHeapFreeRatio=40"
     crash = f"-XX:ErrorFile={logs}/crash-%p.log -XX:-CreateCoredumpOnCrash"
     os.environ["JVM_ARGS"] = f"-Xmx{config.flink_memory} {lean} {crash} -Duser.timezone=UTC"
