@@ -100,6 +100,7 @@ log.cleaner.dedupe.buffer.size={cleaner}
 # affected, it does not answer the watchdog, which restarts it.
 JVM_OPTIONS = (
     "-XX:+UseSerialGC",  # least memory; pauses are short on a small heap
+    "-Xms64m",  # by default the heap begins with 1/64 of the machine's memory
     "-XX:TieredStopAtLevel=1",  # faster start; most of a broker's work (copying, checksums) is native code
     "-XX:MaxDirectMemorySize=256m",
     "-Djdk.nio.maxCachedBufferSize=1048576",  # otherwise each thread keeps a buffer as large as its largest message

@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from aiokafka.errors import KafkaError
@@ -33,7 +34,6 @@ def main() -> int:
     """Run the jobs. Return the exit code for an error; SIGTERM exits with 0."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     configured = settings()
-    asyncio.run(provisioning.wait_provisioned(configured))
     try:
         prepare_java(configured)
     except SetupError as error:
@@ -55,9 +55,12 @@ def run(configured: Settings) -> int:
         from app.preprocess.flink_options import cluster_options
         from app.preprocess.mini_cluster import FlinkCluster
 
-        py4j_gateway.launch_java()
-        tasks = load_tasks(configured)
-        cluster = FlinkCluster(cluster_options(configured), slots=len(tasks) * configured.parallelism)
+        with ThreadPoolExecutor(1) as executor:
+            options = executor.submit(cluster_options, configured)  # it makes a key, while Java starts
+            py4j_gateway.launch_java()
+            tasks = load_tasks(configured)
+        cluster = FlinkCluster(options.result(), slots=len(tasks) * configured.parallelism)
+        asyncio.run(provisioning.wait_provisioned(configured))
         heartbeat = Heartbeat(configured.home)
         jobs = [JobSupervisor(configured, cluster, task, heartbeat) for task in tasks.values()]
         while True:

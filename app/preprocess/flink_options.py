@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 
 from app.preprocess.flink_tls import tls_options
+from app.preprocess.java_classes import flink_classpath
 from app.preprocess.py4j_gateway import is_on_cluster
 from app.settings import Settings
-from app.system import jars
 from app.system.pyflink import find_python_library
 
 MAX_RESTARTS = 5
@@ -20,8 +20,9 @@ def cluster_options(settings: Settings) -> dict[str, str]:
         "python.execution-mode": "thread" if thread_mode else "process",
         "python.executable": sys.executable,
         "python.client.executable": sys.executable,
-        # Small bundles: in process mode an event waits at most this long before Python gets it.
-        "python.fn-execution.bundle.time": "5",
+        # In process mode an event waits at most this long before Python gets it. In thread mode there are no bundles,
+        # but each operator wakes up this often to end one.
+        "python.fn-execution.bundle.time": "3600000" if thread_mode else "5",
         "python.fn-execution.bundle.size": "200",
         "execution.buffer-timeout.interval": "0 ms",
         "pipeline.object-reuse": "true",
@@ -44,7 +45,7 @@ def cluster_options(settings: Settings) -> dict[str, str]:
         "taskmanager.memory.network.max": "16m",
     }
     if is_on_cluster():
-        options["pipeline.jars"] = ";".join(path.as_uri() for path in jars.flink_classpath())
+        options["pipeline.jars"] = ";".join(path.as_uri() for path in flink_classpath())
     return options | tls_options(settings)
 
 

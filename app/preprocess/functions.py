@@ -1,4 +1,4 @@
-"""The table functions of the Flink jobs: one record in, the records that answer it out.
+"""The functions of the Flink jobs: records in, the records that answer them out.
 
 They run in Flink's Java process. A task's code runs in worker processes instead: see `app.preprocess.isolation.pool`.
 """
@@ -6,11 +6,13 @@ They run in Flink's Java process. A task's code runs in worker processes instead
 import asyncio
 import json
 import logging
+import marshal
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from typing import Any
 
 from pyflink.common import Row
+from pyflink.datastream import OutputTag, ProcessFunction, RuntimeContext
 from pyflink.table.udf import FunctionContext, TableFunction
 
 from app.events import topics
@@ -19,25 +21,27 @@ from app.kafka.topic_ids import TopicIdCache, fetch_topic_ids
 from app.monitoring import metrics
 from app.preprocess import job_metrics
 from app.preprocess.files import build_request
+from app.preprocess.flink_kafka import BYTES, encode_output
 from app.preprocess.isolation import shared_pool
 from app.preprocess.isolation.pool import WorkerPool
 from app.preprocess.isolation.work_item import WorkItem
 from app.preprocess.preprocessor import STAGE, PreprocessResult
 from app.settings import Settings
 
+DEFERRED = OutputTag("deferred", BYTES)
+CHUNKS = OutputTag("chunks", BYTES)
+"""Side outputs of `PreprocessFunction`: requests that take long, and chunks of live sessions, as they were read."""
 
-class PreprocessFunction(TableFunction):  # type: ignore[misc]  # pyflink has no types
-    """Turns one request into rows (topic, key, value, headers): its features, or a dead letter and an answer.
 
-    A slow request becomes a row without a topic: `app.preprocess.deferral.DeferralFunction` answers it.
-    """
+class PreprocessFunction(ProcessFunction):  # type: ignore[misc]  # pyflink has no types
+    """Turns a batch of requests into the records that answer them: features, or a dead letter and an answer."""
 
     def __init__(self, settings: Settings, task: str, serves_metrics: bool) -> None:
         self._settings = settings
         self._task = task
         self._serves_metrics = serves_metrics
 
-    def open(self, context: FunctionContext) -> None:
+    def open(self, runtime_context: RuntimeContext) -> None:
         """Start the task's workers here, where the job runs: the plan contains none of them."""
         # Flink's log handler takes the messages of every library, and each costs a call into Java.
         logging.getLogger().setLevel(logging.WARNING)
@@ -52,23 +56,20 @@ class PreprocessFunction(TableFunction):  # type: ignore[misc]  # pyflink has no
         """Release the workers. After a transient fault Flink opens the function again."""
         shared_pool.release(self._task)
 
-    def eval(
-        self,
-        topic: str,
-        partition: int,
-        offset: int,
-        logged: datetime,
-        key: bytes | None,
-        value: bytes | None,
-        headers: dict[str, bytes] | None,
-    ) -> Iterator[Row]:
-        """Yield the rows of one record. No content of the record raises."""
-        origin = self._origins.resolve(topic, partition, offset, logged)
-        result = self._pool.run(WorkItem(origin, key, value, tuple((headers or {}).items())))
-        if result is None:
-            yield Row("", None, None, {})
-        else:
-            yield from to_rows(self._task, result)
+    def process_element(self, value: bytes, ctx: Any) -> Iterator[bytes | tuple[OutputTag, bytes]]:
+        """Yield the outputs of one batch. No content of a record raises."""
+        items = []
+        for record in marshal.loads(value):  # noqa: S302  # from our source, see `app.preprocess.flink_kafka`
+            item = self._origins.to_item(record)
+            if any(name == "ce_session" and data is not None for name, data in item.headers):
+                yield CHUNKS, item.to_bytes()
+            else:
+                items.append(item)
+        for item, result in zip(items, self._pool.run_batch(items), strict=True):
+            if result is None:
+                yield DEFERRED, item.to_bytes()
+            else:
+                yield from encode_outputs(self._task, result)
 
 
 class OriginResolver:
@@ -78,21 +79,22 @@ class OriginResolver:
         self._settings = settings
         self._topic_ids = TopicIdCache()
 
-    def resolve(self, topic: str, partition: int, offset: int, logged: datetime) -> Origin:
-        """Return the origin of a record that was just read; `logged` is in UTC."""
+    def to_item(self, record: tuple[Any, ...]) -> WorkItem:
+        """Return the item of a record that was just read: of a header that occurs more than once, the last one."""
+        topic, partition, offset, timestamp_ms, key, value, headers = record
         topic_id = self._topic_ids.get(topic, partition, offset)
         if topic_id is None:
             topic_id = asyncio.run(fetch_topic_ids(self._settings, [topic]))[topic]
         self._topic_ids.put(topic, partition, offset, topic_id)
-        return Origin(topic_id, topic, partition, offset, round(logged.replace(tzinfo=UTC).timestamp() * 1000))
+        origin = Origin(topic_id, topic, partition, offset, timestamp_ms)
+        return WorkItem(origin, key, value, tuple(dict(headers).items()))
 
 
-def to_rows(task: str, result: PreprocessResult) -> Iterator[Row]:
-    """Yield the rows of a request's result, and count a rejection."""
+def encode_outputs(task: str, result: PreprocessResult) -> Iterator[bytes]:
+    """Yield the records of a request's result for the sink, and count a rejection."""
     if result.rejection is not None:
         metrics.count_rejection(task, STAGE, result.rejection.code)
-    for record in result.records:
-        yield Row(record.topic, record.key, record.value, dict(record.headers))
+    yield from map(encode_output, result.records)
 
 
 class _BoundedFunction(TableFunction):  # type: ignore[misc]  # pyflink has no types

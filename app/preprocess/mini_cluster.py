@@ -9,7 +9,9 @@ from typing import Any, Protocol
 from pyflink.common import Configuration, JobClient
 from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
+from pyflink.util.java_utils import add_jars_to_context_class_loader
 
+from app.preprocess.java_classes import flink_classpath
 from app.preprocess.py4j_gateway import is_on_cluster
 
 
@@ -28,6 +30,8 @@ class FlinkCluster:
 
     def __init__(self, options: Mapping[str, str], slots: int) -> None:
         self._java = get_gateway().jvm
+        if is_on_cluster():
+            add_jars_to_context_class_loader([path.as_uri() for path in flink_classpath()])
         self._cluster = None if is_on_cluster() else self._start(options, slots)
 
     def _start(self, options: Mapping[str, str], slots: int) -> Any:

@@ -1,10 +1,10 @@
-"""A worker process: it loads one task and preprocesses one payload at a time.
+"""A worker process: it loads one task and preprocesses one payload after the other.
 
 `python -m app.preprocess.worker_main TASK FD [files]`, started by `worker_process.py`.
 The messages that it receives, and its answers:
 
-- `("request", topic_id, topic, partition, offset, timestamp_ms, key, value, headers, refusal)`:
-  `("outputs", records, rejection, resident_bytes)`
+- `("requests", items, refusal)`: `("outputs", results, resident_bytes)`. While it takes long, `("progress", results)`
+  before, with the results since the message before. `("stop",)` then ends it early.
 - `("assemble", chunks)`: `("assembled", payload, resident_bytes)` or `("refused", code, reason, resident_bytes)`
 - to both: `("failed", reason, resident_bytes)` for an error that is not the payload's
 
@@ -19,7 +19,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,11 +27,12 @@ import psutil
 
 from app import tracing
 from app.events import topics
-from app.events.cloudevents import Headers, Origin, TopicId
+from app.events.cloudevents import Headers
 from app.events.expiry import EXPIRY_EXTENSION, refuse_expired
 from app.events.payload import max_claimed_bytes
 from app.preprocess.claim_checks import reject_file_claims, retry_forever
 from app.preprocess.isolation.channel import ChannelClosed, Message, MessageChannel
+from app.preprocess.isolation.work_item import WorkItem
 from app.preprocess.preprocessor import STAGE, Preprocessor
 from app.preprocess.sessions.assembler import assemble_chunks
 from app.preprocess.tracing import TracedPreprocessor
@@ -44,6 +45,9 @@ log = logging.getLogger("preprocess")
 
 _GRACE_SECONDS = 10.0
 """A worker ends itself this long after the deadline of a payload, in case the pool no longer exists to kill it."""
+
+_PROGRESS_SECONDS = 0.02
+"""How long a result may wait for those behind it, far less than `pool.DEFER_AFTER_SECONDS`."""
 
 BlobReader = Callable[[str, int], bytes]
 
@@ -77,11 +81,12 @@ class WorkerLoop:
         while True:
             message = self._channel.receive()
             assert message is not None
+            if message[0] == "stop":  # it came after the last result
+                continue
             self._start_timer()
             try:
-                answer = (
-                    self._assemble(*message[1:]) if message[0] == "assemble" else self._preprocess_request(*message[1:])
-                )
+                handle = self._assemble if message[0] == "assemble" else self._preprocess_requests
+                answer = handle(*message[1:])
             except Exception as error:  # not the payload's fault: for example a blob store that refuses our keys
                 log.exception("a message could not be handled")
                 answer = ("failed", f"{type(error).__name__}: {error}")
@@ -92,30 +97,31 @@ class WorkerLoop:
         # SIGALRM ends the process even while native code holds the GIL.
         signal.setitimer(signal.ITIMER_REAL, self._timeout_seconds)
 
-    def _preprocess_request(
-        self,
-        topic_id: str,
-        topic: str,
-        partition: int,
-        offset: int,
-        timestamp_ms: int,
-        key: bytes | None,
-        value: bytes | None,
-        headers: tuple[tuple[str, bytes], ...],
-        refusal: tuple[str, str] | None,
-    ) -> Message:
-        origin = Origin(TopicId(topic_id), topic, partition, offset, timestamp_ms)
-        refused = Rejected(*refusal) if refusal else self._refuse_expired(headers, timestamp_ms)
-        result = self._preprocess(origin, key, value, headers, refused)
+    def _preprocess_requests(self, items: Sequence[Message], refusal: tuple[str, str] | None) -> Message:
+        results: list[Message] = []
+        sent = time.monotonic()
+        for item in items:
+            if time.monotonic() - sent > _PROGRESS_SECONDS:
+                self._channel.send(("progress", results))
+                if self._channel.receive(0.0) is not None:
+                    return "outputs", []
+                results, sent = [], time.monotonic()
+                self._start_timer()
+            results.append(self._preprocess_request(WorkItem.from_fields(item), refusal))
+        return "outputs", results
+
+    def _preprocess_request(self, item: WorkItem, refusal: tuple[str, str] | None) -> Message:
+        refused = Rejected(*refusal) if refusal else self._refuse_expired(item.headers, item.origin.timestamp_ms)
+        result = self._preprocess(item.origin, item.key, item.value, item.headers, refused)
         records = tuple((record.topic, record.key, record.value, tuple(record.headers)) for record in result.records)
         rejection = result.rejection
-        return "outputs", records, (rejection.code, str(rejection)) if rejection else None
+        return records, (rejection.code, str(rejection)) if rejection else None
 
     def _refuse_expired(self, headers: Headers, logged_ms: int) -> Rejected | None:
         extensions = {
             name.removeprefix("ce_"): value.decode(errors="replace")
             for name, value in headers
-            if name in ("ce_session", f"ce_{EXPIRY_EXTENSION}")
+            if value is not None and name in ("ce_session", f"ce_{EXPIRY_EXTENSION}")
         }
         if "session" in extensions or self._takes_files:  # a session lasts as long as somebody speaks
             return None

@@ -3,6 +3,7 @@
 import ctypes
 import logging
 import os
+import sys
 import sysconfig
 
 import find_libpython
@@ -12,6 +13,10 @@ from app.settings import CHECKOUT, Settings
 from app.system import java
 
 PYTHON_REMEDY = "Use a Python with a shared library (Debian, Ubuntu: apt install libpython3.11)."
+
+
+_THREAD_MODE = CHECKOUT / "app" / "preprocess" / "thread_mode"
+"""Modules that hide others in thread mode."""
 
 
 def prepare_java(config: Settings) -> None:
@@ -30,11 +35,16 @@ def prepare_java(config: Settings) -> None:
     os.environ["_python_worker_execution_mode"] = "process"  # noqa: SIM112
     # The interpreter inside the Java process does not find the packages of a virtual environment by itself.
     own_paths = [str(CHECKOUT), sysconfig.get_path("purelib")]
+    if find_python_library() is not None:
+        own_paths.insert(0, str(_THREAD_MODE))
+        sys.path[:0] = [own_paths[0]]
     paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path not in own_paths]
     os.environ["PYTHONPATH"] = os.pathsep.join([*own_paths, *paths])
     logs = config.home / "logs" / "flink"
     # The first compiler only: most of the work is in Python, and a start takes less time and memory.
     lean = "-XX:+UseSerialGC -XX:MaxMetaspaceSize=192m -XX:TieredStopAtLevel=1"
+    # The heap begins small, by default with 1/64 of the machine's memory, and returns what a large payload needed.
+    lean += " -Xms48m -XX:MinHeapFreeRatio=20 -XX:MaxHeapFreeRatio=40"
     crash = f"-XX:ErrorFile={logs}/crash-%p.log -XX:-CreateCoredumpOnCrash"
     os.environ["JVM_ARGS"] = f"-Xmx{config.flink_memory} {lean} {crash} -Duser.timezone=UTC"
     logs.mkdir(parents=True, exist_ok=True)

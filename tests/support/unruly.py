@@ -26,6 +26,8 @@ class Unruly(Letters):
                 blocks = []
                 while True:
                     blocks.append(bytearray(10_000_000))
+            case b"doze":
+                time.sleep(0.05)
             case b"nap":
                 time.sleep(0.4)
         return super().preprocess(payload)

@@ -2,10 +2,12 @@
 
 The path of a payload:
 
-1. `run` hands it to an idle worker and waits for `DEFER_AFTER_SECONDS`. Nearly every payload is answered by then.
-2. Otherwise it is deferred: its worker continues, the caller keeps the record (in Flink's state, see
+1. `run_batch` hands it, with others, to an idle worker. If the worker dies or gives no result for
+   `DEFER_AFTER_SECONDS`, each payload that has no result yet is tried alone:
+2. `run` hands it to an idle worker and waits for `DEFER_AFTER_SECONDS`. Nearly every payload is answered by then.
+3. Otherwise it is deferred: its worker continues, the caller keeps the record (in Flink's state, see
    `app.preprocess.deferral`) and takes the next one, which another worker gets. `poll` asks for the answer later.
-3. A worker that dies or exceeds the deadline is killed, and the payload is tried once more in a new worker. Then it is
+4. A worker that dies or exceeds the deadline is killed, and the payload is tried once more in a new worker. Then it is
    refused: `kills_process` or `preprocess_timeout`. It is dead-lettered and answered like any unreadable payload.
 
 The watchdog runs here, not in the payload's process: no lock that the payload's code holds can stop it. At most
@@ -13,25 +15,18 @@ The watchdog runs here, not in the payload's process: no lock that the payload's
 """
 
 import logging
-import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from app.monitoring import metrics
 from app.preprocess.isolation.channel import Message
 from app.preprocess.isolation.work_item import WorkItem, to_result
-from app.preprocess.isolation.worker_process import (
-    DeadlineExceeded,
-    WorkerCommand,
-    WorkerDied,
-    WorkerProcess,
-    WorkerUnstartable,
-)
+from app.preprocess.isolation.worker_process import DeadlineExceeded, WorkerDied, WorkerProcess, WorkerUnstartable
+from app.preprocess.isolation.workers import Workers
 from app.preprocess.preprocessor import PreprocessResult
-from app.settings import MiB, Settings
-from app.system.environment import setting_variables
+from app.settings import Settings
 from models.base import Rejected
 
 log = logging.getLogger("preprocess")
@@ -39,8 +34,6 @@ log = logging.getLogger("preprocess")
 DEFER_AFTER_SECONDS = 0.2
 MAX_DEFERRED = 4
 MAX_ATTEMPTS = 2
-MAX_IDLE_SECONDS = 60.0
-"""A worker beyond the first ends after this idle time, to free its memory."""
 ABANDONED_SECONDS = 30.0
 """A deferred payload is polled several times a second. Nobody waits for one that was not polled for this long."""
 
@@ -63,12 +56,9 @@ class WorkerPool:
     def __init__(self, settings: Settings, task: str, *, allow_files: bool = False) -> None:
         self._task = task
         self._deadline = settings.preprocess_deadline_seconds
-        self._max_resident_bytes = settings.preprocess_memory_mib * MiB // 2
-        arguments = [sys.executable, "-m", "app.preprocess.worker_main", task]
-        self._command = WorkerCommand(arguments, setting_variables(settings), ["files"] if allow_files else [])
         self._lock = threading.Lock()
         self._deferred: dict[str, _InFlight] = {}
-        self._idle = [self._start_worker()]
+        self._workers = Workers(settings, task, allow_files=allow_files)
 
     def run(self, item: WorkItem) -> PreprocessResult | None:
         """Preprocess a record. Return None if it is deferred: `poll` returns its result later."""
@@ -78,7 +68,39 @@ class WorkerPool:
             if self._defer(flight):
                 return None
             answer = self._wait_for_answer(flight)
-        return to_result(answer)
+        return _single_result(answer)
+
+    def run_batch(self, items: Sequence[WorkItem]) -> Iterator[PreprocessResult | None]:
+        """Yield the result of each record, in order; None if it is deferred: `poll` returns its result later."""
+        answered = 0
+        if len(items) > 1:
+            for result in self._run_together(items):
+                yield result
+                answered += 1
+        for item in items[answered:]:
+            yield self.run(item)
+
+    def _run_together(self, items: Sequence[WorkItem]) -> Iterator[PreprocessResult]:
+        """Yield the results of the first records: of all, unless their worker dies or is late."""
+        worker = self._workers.take()
+        worker.submit(_requests_message(items))
+        try:
+            worker.wait_ready()
+            while (answer := worker.wait(DEFER_AFTER_SECONDS)) is not None and answer[0] == "progress":
+                yield from map(to_result, answer[1])
+        except (WorkerDied, DeadlineExceeded) as error:
+            log.warning("%s: a batch of %d failed and is tried one by one: %r", self._task, len(items), error)
+            worker.kill()
+        except BaseException:
+            worker.kill()
+            raise
+        else:
+            if answer is None:
+                self._workers.give_up(worker)
+                return
+            self._workers.give_back(worker, answer[-1])
+            if answer[0] == "outputs":
+                yield from map(to_result, answer[1])
 
     def poll(self, item: WorkItem) -> PreprocessResult | None:
         """Return the result of a record that this pool, or an earlier one, deferred; None while it is not done."""
@@ -94,15 +116,15 @@ class WorkerPool:
             return None
         with self._lock:
             self._deferred.pop(item.position, None)
-        return to_result(answer)
+        return _single_result(answer)
 
     def run_to_completion(self, item: WorkItem) -> PreprocessResult:
         """Preprocess a record, however long it takes."""
-        return to_result(self._wait_for_answer(self._dispatch(item)))
+        return _single_result(self._wait_for_answer(self._dispatch(item)))
 
     def assemble(self, chunks: Sequence[bytes]) -> bytes:
         """Join a session's chunks into its payload. Raises `Rejected`."""
-        flight = _InFlight("a session", tuple(chunks), self._take_worker())
+        flight = _InFlight("a session", tuple(chunks), self._workers.take())
         flight.worker.submit(("assemble", tuple(chunks)))
         answer = self._wait_for_answer(flight)
         if answer[0] == "refused":
@@ -114,14 +136,14 @@ class WorkerPool:
     def close(self) -> None:
         """End all workers."""
         with self._lock:
-            workers = [*self._idle, *(flight.worker for flight in self._deferred.values())]
-            self._idle, self._deferred = [], {}
-        for worker in workers:
-            worker.kill()
+            deferred, self._deferred = self._deferred, {}
+        for flight in deferred.values():
+            flight.worker.kill()
+        self._workers.close()
 
     def _dispatch(self, item: WorkItem) -> _InFlight:
-        flight = _InFlight(item.position, item, self._take_worker())
-        flight.worker.submit(item.to_message(None))
+        flight = _InFlight(item.position, item, self._workers.take())
+        flight.worker.submit(_requests_message([item]))
         return flight
 
     def _defer(self, flight: _InFlight) -> bool:
@@ -134,8 +156,8 @@ class WorkerPool:
             deferred = len(self._deferred) < MAX_DEFERRED
             if deferred:
                 self._deferred[flight.name] = flight
-                if not self._idle:
-                    self._idle.append(self._start_worker())
+        if deferred:
+            self._workers.prepare()
         for worker in abandoned_workers:
             worker.kill()
         return deferred
@@ -166,7 +188,7 @@ class WorkerPool:
             else:
                 if answer is None:
                     return None
-                self._return_worker(flight.worker, answer[-1])
+                self._workers.give_back(flight.worker, answer[-1])
                 if answer[0] == "failed":
                     raise RuntimeError(f"{self._task}: {answer[1]}")
                 return answer
@@ -183,31 +205,20 @@ class WorkerPool:
             if not isinstance(flight.payload, WorkItem):
                 raise refusal
         flight.attempt += 1
-        flight.worker = self._take_worker()
+        flight.worker = self._workers.take()
         payload = flight.payload
         flight.worker.submit(
-            payload.to_message(flight.refusal) if isinstance(payload, WorkItem) else ("assemble", payload)
+            _requests_message([payload], flight.refusal) if isinstance(payload, WorkItem) else ("assemble", payload)
         )
 
-    def _take_worker(self) -> WorkerProcess:
-        """Return an idle worker, or one that is starting."""
-        with self._lock:
-            if self._idle:
-                return self._idle.pop()
-        return self._start_worker()
 
-    def _return_worker(self, worker: WorkerProcess, resident_bytes: int = 0) -> None:
-        surplus = []
-        with self._lock:
-            if resident_bytes > self._max_resident_bytes:  # it leaks, or keeps the memory of one large payload
-                surplus.append(worker)
-            else:
-                self._idle.append(worker)
-            now = time.monotonic()
-            while len(self._idle) > 1 and now - self._idle[0].idle_since > MAX_IDLE_SECONDS:
-                surplus.append(self._idle.pop(0))
-        for surplus_worker in surplus:
-            surplus_worker.retire()
+def _requests_message(items: Sequence[WorkItem], refusal: Rejected | None = None) -> Message:
+    """Return the message to a worker. With a `refusal` the worker answers without reading the records."""
+    refusal_fields = None if refusal is None else (refusal.code, str(refusal))
+    return "requests", [item.to_fields() for item in items], refusal_fields
 
-    def _start_worker(self) -> WorkerProcess:
-        return WorkerProcess(self._command, self._deadline)
+
+def _single_result(answer: Message) -> PreprocessResult:
+    """Return the result in the answer to a request for one record."""
+    [result] = answer[1]
+    return to_result(result)

@@ -1,9 +1,10 @@
 """The record that a worker preprocesses, and the result that its answer holds."""
 
+import marshal
 from dataclasses import dataclass
+from typing import Any
 
-from app.events.cloudevents import Headers, Origin, Record
-from app.preprocess.isolation.channel import Message
+from app.events.cloudevents import Headers, Origin, Record, TopicId
 from app.preprocess.preprocessor import PreprocessResult
 from models.base import Rejected
 
@@ -22,17 +23,31 @@ class WorkItem:
         """Return the record's position in the log, which is its identity."""
         return self.origin.position
 
-    def to_message(self, refusal: Rejected | None) -> Message:
-        """Return the message to a worker. With a `refusal` the worker answers without reading the record."""
+    def to_fields(self) -> tuple[Any, ...]:
+        """Return the record as plain values."""
         origin = self.origin
         position = (origin.topic_id, origin.topic, origin.partition, origin.offset, origin.timestamp_ms)
-        refusal_fields = None if refusal is None else (refusal.code, str(refusal))
-        return ("request", *position, self.key, self.value, self.headers, refusal_fields)
+        return position, self.key, self.value, self.headers
+
+    @classmethod
+    def from_fields(cls, fields: tuple[Any, ...]) -> "WorkItem":
+        """Return the record with these values."""
+        (topic_id, *position), key, value, headers = fields
+        return cls(Origin(TopicId(topic_id), *position), key, value, headers)
+
+    def to_bytes(self) -> bytes:
+        """Return the record marshalled, for another operator of the job."""
+        return marshal.dumps(self.to_fields())
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "WorkItem":
+        """Return the record that `to_bytes` marshalled."""
+        return cls.from_fields(marshal.loads(data))  # noqa: S302  # from our own operator
 
 
-def to_result(answer: Message) -> PreprocessResult:
-    """Return the result in a worker's answer to a request."""
-    _, records, rejection_fields, _ = answer
+def to_result(fields: tuple[Any, ...]) -> PreprocessResult:
+    """Return the result that a worker's answer holds for a record."""
+    records, rejection_fields = fields
     outputs = tuple(Record(topic, key, value, headers) for topic, key, value, headers in records)
     if rejection_fields is None:
         return PreprocessResult(outputs)

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from app.preprocess.isolation.channel import ChannelClosed, Message, MessageChannel
@@ -75,7 +76,7 @@ class WorkerProcess:
             self._receive(self._started + START_SECONDS - time.monotonic())
 
     def wait(self, seconds: float) -> Message | None:
-        """Return the answer; None if there is none within `seconds`.
+        """Return the answer, or progress towards it; None if there is none within `seconds`.
 
         Raises `WorkerDied`, `DeadlineExceeded` and `WorkerUnstartable`; the caller must then kill the worker.
         """
@@ -87,13 +88,19 @@ class WorkerProcess:
                 left = min(left, self._deadline_started + self._deadline_seconds - now)
             answer = self._receive(max(0.0, left))
             if answer is not None:
-                self._deadline_started, self.idle_since = None, time.monotonic()
+                self.idle_since = time.monotonic()
+                self._deadline_started = self.idle_since if answer[0] == "progress" else None
                 return answer
             now = time.monotonic()
             if self._deadline_started is not None and now >= self._deadline_started + self._deadline_seconds:
                 raise DeadlineExceeded
             if now >= until:
                 return None
+
+    def stop(self) -> None:
+        """Let the worker end its message early: its answer comes soon after the payload that it reads now."""
+        with suppress(ChannelClosed):  # the next `wait` raises WorkerDied
+            self._channel.send(("stop",))
 
     def kill(self) -> None:
         """End the process, whatever its state."""

@@ -3,25 +3,26 @@
 import json
 import logging
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any, cast
 
-from pyflink.common import Row, Types
+from pyflink.common import Types
 from pyflink.datastream import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import MapState, MapStateDescriptor, ValueState, ValueStateDescriptor
 
 from app.kafka.lag import PREPROCESS_GROUP
 from app.preprocess.claim_checks import retry_forever
-from app.preprocess.functions import OriginResolver
+from app.preprocess.flink_kafka import encode_output
 from app.preprocess.isolation import shared_pool
+from app.preprocess.isolation.work_item import WorkItem
 from app.preprocess.sessions.assembler import SessionAssembler
+from app.preprocess.sessions.chunk_headers import session_key
 from app.preprocess.sessions.log_clock import POLL_MS, LogClock
 from app.preprocess.sessions.session import LiveSession, SessionLimits
 from app.settings import Settings
 
 
 class SessionFunction(KeyedProcessFunction):  # type: ignore[misc]  # pyflink has no types
-    """Turns rows of chunks, keyed by `session_key`, into rows (topic, key, value, headers) of their requests."""
+    """Turns chunks, keyed by `chunk_key`, into the records of their requests."""
 
     def __init__(self, settings: Settings, task: str, limits: SessionLimits) -> None:
         self._settings = settings
@@ -36,7 +37,6 @@ class SessionFunction(KeyedProcessFunction):  # type: ignore[misc]  # pyflink ha
         get = retry_forever(blob_store(self._settings).get)
         pool = shared_pool.acquire(self._settings, self._task)
         self._assembler = SessionAssembler(self._task, pool.assemble, get, self._limits)
-        self._origins = OriginResolver(self._settings)
         self._log_clock = LogClock(self._settings, PREPROCESS_GROUP)
         self._store = _FlinkSessionStore(
             runtime_context.get_state(ValueStateDescriptor("session", Types.STRING())),
@@ -48,18 +48,17 @@ class SessionFunction(KeyedProcessFunction):  # type: ignore[misc]  # pyflink ha
         """Release the workers."""
         shared_pool.release(self._task)
 
-    def process_element(self, value: Row, ctx: Any) -> Iterator[Row]:
-        """Yield the rows that one chunk leads to."""
+    def process_element(self, value: bytes, ctx: Any) -> Iterator[bytes]:
+        """Yield the records that one chunk leads to."""
         now = ctx.timer_service().current_processing_time()
-        logged = datetime.fromisoformat(value["logged"])
-        origin = self._origins.resolve(value["topic"], value["partition"], value["offset"], logged)
-        headers = tuple((name, data) for name, data in value["headers"].items() if data is not None)
-        for record in self._assembler.on_chunk(origin, value["key"], value["value"], headers, self._store, now):
-            yield Row(record.topic, record.key, record.value, dict(record.headers))
+        chunk = WorkItem.from_bytes(value)
+        headers = tuple((name, data) for name, data in chunk.headers if data is not None)
+        records = self._assembler.on_chunk(chunk.origin, chunk.key, chunk.value, headers, self._store, now)
+        yield from map(encode_output, records)
         self._schedule_timer(ctx, now)
 
-    def on_timer(self, timestamp: int, ctx: Any) -> Iterator[Row]:
-        """Yield the rows that the passing of time leads to."""
+    def on_timer(self, timestamp: int, ctx: Any) -> Iterator[bytes]:
+        """Yield the records that the passing of time leads to."""
         now = ctx.timer_service().current_processing_time()
         if self._timer.value() == timestamp:
             self._timer.clear()
@@ -67,8 +66,7 @@ class SessionFunction(KeyedProcessFunction):  # type: ignore[misc]  # pyflink ha
         session = self._store.load()
         if session is not None and session.deadline(self._limits) <= now:
             read_until = self._log_clock.read_until(topic, now)
-            for record in self._assembler.on_time(source, session_name, self._store, read_until):
-                yield Row(record.topic, record.key, record.value, dict(record.headers))
+            yield from map(encode_output, self._assembler.on_time(source, session_name, self._store, read_until))
         self._schedule_timer(ctx, now)
 
     def _schedule_timer(self, ctx: Any, now: int) -> None:
@@ -82,6 +80,12 @@ class SessionFunction(KeyedProcessFunction):  # type: ignore[misc]  # pyflink ha
         if timer is None or due < timer:
             ctx.timer_service().register_processing_time_timer(due)
             self._timer.update(due)
+
+
+def chunk_key(record: bytes) -> str:
+    """Return the identity of a chunk's session."""
+    chunk = WorkItem.from_bytes(record)
+    return session_key(chunk.origin.topic, dict(chunk.headers))
 
 
 class _FlinkSessionStore:

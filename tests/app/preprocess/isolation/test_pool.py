@@ -142,6 +142,49 @@ def test_run_waits_for_a_payload_if_no_more_can_be_deferred(new_pool: WorkerPool
     assert result.rejection is None
 
 
+def test_a_batch_is_answered_in_order(pool: WorkerPool) -> None:
+    payloads = [b"%d" % number for number in range(20)]
+    results = list(pool.run_batch([item(payload) for payload in payloads]))
+    assert [record.value for result in results if result for record in result.records] == payloads
+
+
+@pytest.mark.parametrize("payload", [b"exit", b"die", "ü".encode()])
+def test_a_payload_that_kills_its_process_or_cannot_be_read_fails_alone_in_its_batch(
+    pool: WorkerPool, payload: bytes
+) -> None:
+    results = list(pool.run_batch([item(b"a"), item(payload), item(b"b"), item(b"c")]))
+    assert [result and result.rejection is None for result in results] == [True, False, True, True]
+
+
+def test_a_payload_that_takes_long_is_deferred_alone_and_its_batch_is_answered(pool: WorkerPool) -> None:
+    pool.run_to_completion(item(b"abc"))
+    batch = [item(b"a"), item(b"nap"), item(b"b"), item(b"c")]
+    results = list(pool.run_batch(batch))
+    assert [result is None for result in results] == [False, True, False, False]
+    assert poll_until_answered(pool, batch[1]).rejection is None
+
+
+def test_a_worker_that_was_late_with_a_batch_ends_it_early_and_is_used_again(pool: WorkerPool) -> None:
+    pool.run_to_completion(item(b"abc"))
+    [*_, late] = pool._workers.idle
+    assert [result is None for result in pool.run_batch([item(b"nap"), item(b"a")])] == [True, False]
+    deadline = time.monotonic() + 30
+    while late not in pool._workers.idle:
+        assert time.monotonic() < deadline, "it does not come back"
+        pool.run_to_completion(item(b"abc"))
+        time.sleep(0.02)
+
+
+def test_results_of_a_long_batch_come_while_it_runs(pool: WorkerPool) -> None:
+    pool.run_to_completion(item(b"abc"))
+    [*_, worker] = pool._workers.idle
+    results = pool.run_batch([item(b"doze") for _ in range(6)])
+    assert next(results) is not None
+    assert worker not in pool._workers.idle
+    assert len([result for result in results if result is not None]) == 5
+    assert worker in pool._workers.idle
+
+
 def test_a_payload_that_an_earlier_pool_deferred_is_started_again(pool: WorkerPool) -> None:
     [features] = poll_until_answered(pool, item(b"abc")).records
     assert features.value == b"abc"
@@ -149,18 +192,18 @@ def test_a_payload_that_an_earlier_pool_deferred_is_started_again(pool: WorkerPo
 
 def test_killing_an_idle_worker_fails_no_payload(pool: WorkerPool) -> None:
     pool.run_to_completion(item(b"abc"))
-    next_worker = pool._idle[-1]
+    next_worker = pool._workers.idle[-1]
     os.kill(next_worker._process.pid, signal.SIGKILL)
     assert pool.run_to_completion(item(b"abc")).rejection is None
-    assert next_worker not in pool._idle
+    assert next_worker not in pool._workers.idle
 
 
 def test_a_stopped_worker_is_replaced(pool: WorkerPool) -> None:
     pool.run_to_completion(item(b"abc"))
-    next_worker = pool._idle[-1]
+    next_worker = pool._workers.idle[-1]
     os.kill(next_worker._process.pid, signal.SIGSTOP)
     assert pool.run_to_completion(item(b"abc")).rejection is None
-    assert next_worker not in pool._idle
+    assert next_worker not in pool._workers.idle
 
 
 def test_a_session_that_kills_or_hangs_its_process_is_refused(pool: WorkerPool) -> None:
@@ -191,7 +234,7 @@ def test_a_closed_pool_leaves_no_process(tmp_path: Path) -> None:
 def test_workers_end_with_their_pool_even_if_it_is_killed(tmp_path: Path) -> None:
     pool = WorkerPool(settings(tmp_path), "unruly")
     pool.run_to_completion(item(b"abc"))
-    [worker] = pool._idle
+    [worker] = pool._workers.idle
     worker._channel.close()  # what the kernel does for a process that is killed
     assert worker._process.wait(10) == 0
     pool.close()
