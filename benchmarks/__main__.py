@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import signal
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,36 +13,37 @@ from rich.console import Console
 from app.errors import SetupError
 from benchmarks import report
 from benchmarks.child_process import BenchmarkError
-from benchmarks.run import PARTS, BenchmarkOptions, BenchmarkRun
+from benchmarks.options import PARTS, QUICK, BenchmarkOptions
+from benchmarks.run import BenchmarkRun
 
 RESULTS = Path(__file__).parent / "results"
 FILE_WIDTH = 120
+LENGTHS = {
+    "seconds": "length of each load",
+    "warm_up": "seconds of each load that are not measured",
+    "rest_seconds": "seconds for which the platform is measured at rest",
+    "requests": "length of each backlog",
+    "payloads": "distinct images",
+    "task_requests": "length of the other tasks' backlogs",
+    "task_payloads": "distinct payloads of each other task",
+    "events": "length of the replayed archive",
+    "repetitions": "maximum number of backlogs, and of replays",
+}
 
 
 def parse_options(arguments: list[str] | None = None) -> BenchmarkOptions:
     """Return the options of the command line."""
-    defaults = BenchmarkOptions()
-    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--rates", nargs="+", type=float, default=defaults.rates, help="requests/s of the loads")
-    parser.add_argument("--seconds", type=float, default=defaults.seconds, help="length of each load")
-    parser.add_argument(
-        "--warm-up", type=float, default=defaults.warm_up, help="seconds of each load that are not measured"
-    )
-    parser.add_argument("--requests", type=int, default=defaults.requests, help="length of each backlog")
-    parser.add_argument("--payloads", type=int, default=defaults.payloads, help="distinct images")
-    parser.add_argument(
-        "--task-requests", type=int, default=defaults.task_requests, help="length of the other tasks' backlogs"
-    )
-    parser.add_argument(
-        "--task-payloads", type=int, default=defaults.task_payloads, help="distinct payloads of each other task"
-    )
-    parser.add_argument("--events", type=int, default=defaults.events, help="length of the replayed archive")
-    parser.add_argument(
-        "--repetitions", type=int, default=defaults.repetitions, help="maximum number of backlogs, and of replays"
-    )
-    options = vars(parser.parse_args(arguments))
-    return BenchmarkOptions(**options | {"only": tuple(options["only"]), "rates": tuple(options["rates"])})
+    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__, argument_default=argparse.SUPPRESS)
+    parser.add_argument("--quick", action="store_true", help="to compare versions: a few parts, less than four minutes")
+    parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--rates", nargs="+", type=float, metavar="RATE", help="requests/s of the loads")
+    for name, help in LENGTHS.items():
+        default = getattr(BenchmarkOptions(), name)
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, type=type(default), metavar="N", help=f"{help}; {default:g}")
+    chosen = vars(parser.parse_args(arguments))
+    defaults = QUICK if chosen.pop("quick", False) else BenchmarkOptions()
+    return replace(defaults, **{name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()})
 
 
 async def run_benchmark(options: BenchmarkOptions, console: Console) -> None:

@@ -34,6 +34,11 @@ class LoadPlan:
     answer_timeout_seconds: float
     """Seconds to wait for answers after the last request."""
 
+    @property
+    def request_count(self) -> int:
+        """Return the number of requests, with those that warm up."""
+        return round(self.rate * (self.warm_up_seconds + self.seconds))
+
 
 @dataclass(frozen=True)
 class RequestTimes:
@@ -71,7 +76,7 @@ def run_load(plan: LoadPlan, payloads: Sequence[bytes]) -> LoadResult:
 
 async def _run_load(plan: LoadPlan, payloads: Sequence[bytes]) -> LoadResult:
     warm_up_count = round(plan.rate * plan.warm_up_seconds)
-    count = round(plan.rate * (plan.warm_up_seconds + plan.seconds))
+    count = plan.request_count
     requests = kafka_log.make_requests(plan.task, payloads, count)
     received: dict[str, tuple[float, ConsumerRecord]] = {}
     features_start = await kafka_log.end_offsets(plan.bootstrap, topics.features(plan.task))

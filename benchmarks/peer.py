@@ -17,7 +17,7 @@ from app.inference.predictor import stack_inputs
 from app.kafka import connection
 from app.settings import MiB, Settings
 from benchmarks import kafka_log
-from benchmarks.runtime_limit import open_session
+from benchmarks.in_process import open_session
 from models.base import Asked, Task
 
 REQUESTS, ANSWERS = "peer.requests", "peer.predictions"

@@ -56,7 +56,7 @@ class Stack:
     @contextmanager
     def pause_process(self, name: str) -> Iterator[None]:
         """Stop the processes of one type (SIGSTOP) for as long as the block lasts."""
-        pids = resource_usage.tree_pids(self.process_roots, name)
+        pids = resource_usage.tree_pids(self.process_roots[name])
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
         try:

@@ -1,4 +1,4 @@
-"""Memory and CPU time of process trees."""
+"""Memory and CPU time of process trees: by name, and within `preprocess` by its three stages."""
 
 import resource
 import time
@@ -98,7 +98,7 @@ def peak_mib() -> float:
 
 
 def _tree_members(trees: ProcessRoots) -> dict[str, list[psutil.Process]]:
-    """Return the processes of each tree; a process below two roots belongs to the lower one."""
+    """Return the processes of each tree, by stage; a process below two roots belongs to the lower one."""
     roots = {pid: name for name, pid in trees.items()}
     members: dict[str, list[psutil.Process]] = {}
 
@@ -107,7 +107,7 @@ def _tree_members(trees: ProcessRoots) -> dict[str, list[psutil.Process]]:
         with suppress(psutil.Error):
             for child in process.children():
                 if child.pid not in roots:
-                    walk(child, name)
+                    walk(child, _child_stage(child, name))
 
     for pid, name in roots.items():
         with suppress(psutil.NoSuchProcess):
@@ -115,9 +115,17 @@ def _tree_members(trees: ProcessRoots) -> dict[str, list[psutil.Process]]:
     return members
 
 
-def tree_pids(trees: ProcessRoots, name: str) -> list[int]:
+def _child_stage(child: psutil.Process, parent_stage: str) -> str:
+    """Return the stage of a process: Flink's JVM is a child of `preprocess`, the JVM's children are its workers."""
+    if parent_stage == "preprocess" and child.name() == "java":
+        return "preprocess JVM"
+    return "preprocess workers" if parent_stage == "preprocess JVM" else parent_stage
+
+
+def tree_pids(root: int) -> list[int]:
     """Return the process ids of one tree."""
-    return [process.pid for process in _tree_members(trees)[name]]
+    process = psutil.Process(root)
+    return [process.pid, *(child.pid for child in process.children(recursive=True))]
 
 
 def _pss_kib(process: psutil.Process) -> float:

@@ -26,7 +26,7 @@ class TaskCost:
     @property
     def end_to_end_ratio(self) -> float:
         """Return the platform's throughput as a share of ONNX Runtime's with preprocessing and decoding."""
-        return self.drain.per_second / self.limit.whole
+        return self.drain.per_second / self.limit.whole.per_second
 
     @property
     def peer_ratio(self) -> float:

@@ -16,6 +16,7 @@ from benchmarks import kafka_log
 from benchmarks.child_process import BenchmarkError
 from benchmarks.platform import Stack
 from benchmarks.resource_usage import CoreUsage, core_usage
+from benchmarks.settling import wait_until_settled
 
 POLL_SECONDS = 0.2
 TIMEOUT_SECONDS = 120.0
@@ -35,6 +36,9 @@ class BacklogResult:
     """Features per second, until the last request was preprocessed."""
     failed: int
     busy: CoreUsage
+    """Cores in use until the last answer."""
+    until_settled: CoreUsage
+    """Cores in use until the answers were archived and recorded as well."""
 
 
 async def drain_backlog(stack: Stack, task: str, payloads: Sequence[bytes], count: int) -> BacklogResult:
@@ -51,6 +55,8 @@ async def drain_backlog(stack: Stack, task: str, payloads: Sequence[bytes], coun
             cpu_before, started = stack.cpu(), time.time() * 1000
         await _wait_for_records(consumer, answers_start, count)
         cpu_after = stack.cpu()
+    await wait_until_settled(stack.settings)
+    cpu_settled = stack.cpu()
     answered: dict[str, float] = {}
     failed = 0
     for record in await kafka_log.read_records_since(bootstrap, answers_start):
@@ -70,6 +76,7 @@ async def drain_backlog(stack: Stack, task: str, payloads: Sequence[bytes], coun
         features_per_second=count * 1000 / (max(extracted) - started) if extracted else 0.0,
         failed=failed,
         busy=core_usage(cpu_before, cpu_after),
+        until_settled=core_usage(cpu_before, cpu_settled),
     )
 
 

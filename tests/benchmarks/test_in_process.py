@@ -1,6 +1,6 @@
-"""The limit is measured on every line, grouped as on the platform."""
+"""Speed is measured on every line, grouped as on the platform."""
 
-from benchmarks.runtime_limit import make_batches
+from benchmarks.in_process import make_batches
 from models.ocr import Ocr
 from models.ocr.data.lines import make_payloads
 
