@@ -22,6 +22,7 @@ LENGTHS = {
     "seconds": "length of each load",
     "warm_up": "seconds of each load that are not measured",
     "rest_seconds": "seconds for which the platform is measured at rest",
+    "first_seconds": "length of the first load, until the JVMs have compiled the hot code",
     "requests": "length of each backlog",
     "payloads": "distinct images",
     "task_requests": "length of the other tasks' backlogs",
@@ -43,7 +44,9 @@ def parse_options(arguments: list[str] | None = None) -> BenchmarkOptions:
         parser.add_argument(option, type=type(default), metavar="N", help=f"{help}; {default:g}")
     chosen = vars(parser.parse_args(arguments))
     defaults = QUICK if chosen.pop("quick", False) else BenchmarkOptions()
-    return replace(defaults, **{name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()})
+    return replace(
+        defaults, **{name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()}
+    )
 
 
 async def run_benchmark(options: BenchmarkOptions, console: Console) -> None:

@@ -78,9 +78,7 @@ def measure_in_process(
     batches = [batch for batch, _ in make_batches(task, [task.preprocess(payload) for payload in payloads], batch_size)]
     _, runtime_seconds = _measure_rounds(lambda batch: run_batch(runtime, batch), batches, cores)
     milliseconds_each = 1000 / len(payloads)
-    return InProcessSpeed(
-        len(payloads) / seconds, cpu_seconds * milliseconds_each, runtime_seconds * milliseconds_each
-    )
+    return InProcessSpeed(len(payloads) / seconds, cpu_seconds * milliseconds_each, runtime_seconds * milliseconds_each)
 
 
 def _measure_rounds(work: Callable[[T], Any], parts: Sequence[T], cores: int) -> tuple[float, float]:

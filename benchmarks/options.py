@@ -14,6 +14,7 @@ class BenchmarkOptions:
     seconds: float = 15.0
     warm_up: float = 4.0
     rest_seconds: float = 60.0
+    first_seconds: float = 12.0
     requests: int = 10_000
     payloads: int = 1_000
     task_requests: int = 2_000

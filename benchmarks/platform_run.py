@@ -16,7 +16,7 @@ from benchmarks.results import BenchmarkResults
 from benchmarks.settling import wait_until_settled
 
 REST_SECONDS = 10.0  # until what a start leaves to do is done
-WARM_UP_RATE, WARM_UP_SECONDS = 200.0, 12.0  # until the JVMs have compiled the hot code
+FIRST_RATE = 200.0
 ANSWER_TIMEOUT_SECONDS = 20.0
 MAX_PHASE_SECONDS = 50.0
 """No repetition starts after this time."""
@@ -69,7 +69,7 @@ class PlatformMeasurements:
         """Measure the chosen parts."""
         await self._measure_rest()
         with self._progress.step("Warming it up"):
-            await self._measure_load(WARM_UP_RATE, WARM_UP_SECONDS)
+            await self._measure_load(FIRST_RATE, self._options.first_seconds)
         if "latency" in self._options.only:
             for rate in self._options.rates:
                 with self._progress.step(f"{rate:g} requests/s"):

@@ -33,7 +33,9 @@ async def wait_until_settled(settings: Settings) -> None:
         consumer.pause(*all_partitions)  # only the end offsets are needed
         while lag := await _count_uncommitted(admin, consumer, partitions):
             if time.monotonic() > deadline:
-                raise BenchmarkError(f"the archive and the recorder are {lag} records behind after {TIMEOUT_SECONDS:g} s")
+                raise BenchmarkError(
+                    f"the archive and the recorder are {lag} records behind after {TIMEOUT_SECONDS:g} s"
+                )
             await asyncio.sleep(POLL_SECONDS)
 
 

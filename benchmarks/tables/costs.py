@@ -14,7 +14,9 @@ def cost_table(results: BenchmarkResults) -> TableSection:
     if results.rest is None:
         return EMPTY
     rest, loads = results.rest.by_process, results.stage_costs
-    stages = dict.fromkeys(stage for by_stage in (rest, *(costs.by_stage for costs in loads.values())) for stage in by_stage)
+    stages = dict.fromkeys(
+        stage for by_stage in (rest, *(costs.by_stage for costs in loads.values())) for stage in by_stage
+    )
     rows = [
         (stage, f"{rest.get(stage, 0.0):.3f}", *(f"{costs.by_stage.get(stage, 0.0):.2f}" for costs in loads.values()))
         for stage in stages

@@ -12,8 +12,8 @@ from benchmarks.peer import PeerThroughput
 from benchmarks.resource_usage import CoreUsage, Memory
 from benchmarks.results import BenchmarkResults
 from benchmarks.runtime_limit import BatchSpeed, RuntimeLimit
-from benchmarks.task_costs import TaskCost
 from benchmarks.targets import list_targets
+from benchmarks.task_costs import TaskCost
 from benchmarks.throughput import BacklogResult
 
 BUSY = CoreUsage(10, {"worker": 1.5}, others=0.0)
@@ -35,7 +35,9 @@ def make_results() -> BenchmarkResults:
         latency=[replace(summarize_load(200, LoadResult([sample] * 10, 100, 0)), sent=2000, busy=BUSY)],
         saturated=[make_backlog(400), make_backlog(600), make_backlog(1000)],
         alone=[PeerThroughput(0, 1000, 300, 1.0), PeerThroughput(1, 1000, 500, 1.0)],
-        limit=RuntimeLimit([BatchSpeed(1, 1, 2, 800), BatchSpeed(8, 1, 2, 1000)], InProcessSpeed(750, 2.0, 1.0), 0.5, 0.1),
+        limit=RuntimeLimit(
+            [BatchSpeed(1, 1, 2, 800), BatchSpeed(8, 1, 2, 1000)], InProcessSpeed(750, 2.0, 1.0), 0.5, 0.1
+        ),
     )
 
 
