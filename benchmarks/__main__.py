@@ -22,11 +22,13 @@ LENGTHS = {
     "seconds": "length of each load",
     "warm_up": "seconds of each load that are not measured",
     "rest_seconds": "seconds for which the platform is measured at rest",
+    "overload_seconds": "length of the overload",
+    "recovery_seconds": "time after the overload",
     "first_seconds": "length of the first load, until the JVMs have compiled the hot code",
     "requests": "length of each backlog",
     "payloads": "distinct images",
-    "task_requests": "length of the other tasks' backlogs",
-    "task_payloads": "distinct payloads of each other task",
+    "task_requests": "length of the backlogs of the part `tasks`",
+    "task_payloads": "its distinct payloads of each task",
     "events": "length of the replayed archive",
     "repetitions": "maximum number of backlogs, and of replays",
 }
@@ -37,16 +39,23 @@ def parse_options(arguments: list[str] | None = None) -> BenchmarkOptions:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__, argument_default=argparse.SUPPRESS)
     parser.add_argument("--quick", action="store_true", help="to compare versions: a few parts, less than four minutes")
     parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--rates", nargs="+", type=float, metavar="RATE", help="requests/s of the loads")
+    parser.add_argument("--profile", action="store_true", help="write a flame graph of each process, after all else")
+    parser.add_argument("--tasks", nargs="+", metavar="TASK", help="of the part `tasks`; by default all")
+    parser.add_argument("--rates", nargs="*", type=float, metavar="RATE", help="requests/s of the loads")
+    parser.add_argument("--shares", nargs="*", type=float, metavar="SHARE", help="further rates, of the saturated one")
+    parser.add_argument("--extra-kb", nargs="+", type=float, metavar="KB", help="what payloads are enlarged by")
     for name, help in LENGTHS.items():
         default = getattr(BenchmarkOptions(), name)
         option = f"--{name.replace('_', '-')}"
         parser.add_argument(option, type=type(default), metavar="N", help=f"{help}; {default:g}")
     chosen = vars(parser.parse_args(arguments))
     defaults = QUICK if chosen.pop("quick", False) else BenchmarkOptions()
-    return replace(
+    options = replace(
         defaults, **{name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()}
     )
+    if len(set(options.extra_kb)) < 2:
+        parser.error("--extra-kb needs two sizes or more: the cost of a kB is a slope")
+    return options
 
 
 async def run_benchmark(options: BenchmarkOptions, console: Console) -> None:

@@ -6,11 +6,11 @@ It runs the same model file and the task's own code, padded and grouped as on th
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import onnxruntime as ort
 from numpy.typing import NDArray
@@ -31,8 +31,17 @@ class InProcessSpeed:
 
     per_second: float
     cpu_ms: float
+    runtime_per_second: float
+    """Of ONNX Runtime alone, on batches that were made before."""
     runtime_cpu_ms: float
-    """The part of ONNX Runtime, measured alone on batches that were made before."""
+
+
+class EventBatch(NamedTuple):
+    """Events of equal padded shapes: their numbers, the model's inputs, and what `Task.decode` needs of them."""
+
+    numbers: list[int]
+    inputs: Batch
+    asked: list[Asked]
 
 
 def open_session(model: Path, threads: int) -> ort.InferenceSession:
@@ -42,19 +51,28 @@ def open_session(model: Path, threads: int) -> ort.InferenceSession:
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def make_batches(task: Task, features: Sequence[Features], size: int) -> list[tuple[Batch, list[Asked]]]:
-    """Return all events in batches of equal padded shapes, at most `size` in each."""
-    groups: dict[tuple[Any, ...], list[Features]] = defaultdict(list)
-    for event in features:
+def make_batches(task: Task, features: Mapping[int, Features], size: int) -> list[EventBatch]:
+    """Return all events, by number, in batches of equal padded shapes, at most `size` in each."""
+    groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+    for number, event in features.items():
         shapes = task.padded({name: tensor.shape for name, tensor in task.inputs(event).items()})
-        groups[tuple(shapes.items())].append(event)
+        groups[tuple(shapes.items())].append(number)
     batches = (
         group[start : start + size] for _, group in sorted(groups.items()) for start in range(0, len(group), size)
     )
     return [
-        (stack_inputs(task, batch), [Asked(f"{task.name}:{number}", event) for number, event in enumerate(batch)])
+        EventBatch(
+            batch,
+            stack_inputs(task, [features[number] for number in batch]),
+            [Asked(f"{task.name}:{number}", features[number]) for number in batch],
+        )
         for batch in batches
     ]
+
+
+def preprocess_all(task: Task, payloads: Sequence[bytes]) -> dict[int, Features]:
+    """Return the features of each payload, by its number."""
+    return {number: task.preprocess(payload) for number, payload in enumerate(payloads)}
 
 
 def run_batch(runtime: ort.InferenceSession, batch: Batch) -> Batch:
@@ -71,14 +89,19 @@ def measure_in_process(
     chunks = [payloads[start : start + 4 * batch_size] for start in range(0, len(payloads), 4 * batch_size)]
 
     def predict(chunk: Sequence[bytes]) -> None:
-        for batch, events in make_batches(task, [task.preprocess(payload) for payload in chunk], batch_size):
-            task.decode(run_batch(runtime, batch), events)
+        for batch in make_batches(task, preprocess_all(task, chunk), batch_size):
+            task.decode(run_batch(runtime, batch.inputs), batch.asked)
 
     seconds, cpu_seconds = _measure_rounds(predict, chunks, cores)
-    batches = [batch for batch, _ in make_batches(task, [task.preprocess(payload) for payload in payloads], batch_size)]
-    _, runtime_seconds = _measure_rounds(lambda batch: run_batch(runtime, batch), batches, cores)
-    milliseconds_each = 1000 / len(payloads)
-    return InProcessSpeed(len(payloads) / seconds, cpu_seconds * milliseconds_each, runtime_seconds * milliseconds_each)
+    batches = [batch.inputs for batch in make_batches(task, preprocess_all(task, payloads), batch_size)]
+    runtime_seconds, runtime_cpu_seconds = _measure_rounds(lambda batch: run_batch(runtime, batch), batches, cores)
+    count = len(payloads)
+    return InProcessSpeed(
+        per_second=count / seconds,
+        cpu_ms=cpu_seconds * 1000 / count,
+        runtime_per_second=count / runtime_seconds,
+        runtime_cpu_ms=runtime_cpu_seconds * 1000 / count,
+    )
 
 
 def _measure_rounds(work: Callable[[T], Any], parts: Sequence[T], cores: int) -> tuple[float, float]:

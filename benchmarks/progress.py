@@ -24,6 +24,10 @@ class Progress:
         self._console.print(f"[dim]{monotonic() - self._started:5.0f} s[/dim]  {name}")
         yield
 
+    def note(self, text: str) -> None:
+        """Print what went another way than planned."""
+        self._console.print(text, style="yellow", markup=False)
+
     @contextmanager
     def measured_step(self, name: str) -> Iterator[None]:
         """Announce a step, and record the cores that other processes use during it."""

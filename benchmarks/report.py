@@ -8,11 +8,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.results import BenchmarkResults
-from benchmarks.tables.costs import cost_table, memory_table
+from benchmarks.tables.costs import command_table, cost_table, memory_table
 from benchmarks.tables.latency import latency_table, stage_table
+from benchmarks.tables.overload import overload_table
 from benchmarks.tables.replay import replay_table
 from benchmarks.tables.section import TableSection
-from benchmarks.tables.throughput import sweep_table, task_table, throughput_table
+from benchmarks.tables.tasks import task_table, tax_table
+from benchmarks.tables.throughput import sweep_table, throughput_table
 from benchmarks.targets import list_targets
 
 
@@ -20,9 +22,10 @@ def build_sections(results: BenchmarkResults) -> list[TableSection]:
     """Return all tables of a run."""
     summary = [(name, f"{value:.4g}") for name, value in results.summary.items()]
     sections = [
-        *(_target_table(results), cost_table(results), latency_table(results), *map(stage_table, results.latency)),
-        *(throughput_table(results), sweep_table(results), task_table(results), replay_table(results)),
-        *(memory_table(results), TableSection("Summary", ("", ""), summary)),
+        *(_target_table(results), cost_table(results), tax_table(results), task_table(results)),
+        *(latency_table(results), overload_table(results), *map(stage_table, results.latency)),
+        *(throughput_table(results), sweep_table(results), replay_table(results)),
+        *(memory_table(results), command_table(results), TableSection("Summary", ("", ""), summary)),
         TableSection("Machine", ("", ""), list(results.machine.items())),
     ]
     return [section for section in sections if section.rows]
@@ -68,7 +71,9 @@ def save_results(results: BenchmarkResults, folder: Path, name: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     targets = [asdict(target) for target in list_targets(results)]
     costs = {load: asdict(stage_costs) for load, stage_costs in results.stage_costs.items()}
-    document = {"summary": results.summary, "targets": targets, "stage_costs": costs, **asdict(results)}
+    lines = {task: {stage: asdict(line) for stage, line in cost.lines.items()} for task, cost in results.tasks.items()}
+    document = {"summary": results.summary, "targets": targets, "stage_costs": costs, "cost_lines": lines}
+    document |= asdict(results)
     (folder / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n")
     path = folder / f"{name}.md"
     path.write_text(render_markdown(results))

@@ -2,8 +2,8 @@
 
 import resource
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,10 +122,18 @@ def _child_stage(child: psutil.Process, parent_stage: str) -> str:
     return "preprocess workers" if parent_stage == "preprocess JVM" else parent_stage
 
 
-def tree_pids(root: int) -> list[int]:
-    """Return the process ids of one tree."""
-    process = psutil.Process(root)
-    return [process.pid, *(child.pid for child in process.children(recursive=True))]
+@contextmanager
+def stopped_trees(roots: Sequence[int]) -> Iterator[None]:
+    """Stop the processes of these trees (SIGSTOP) for as long as the block lasts."""
+    processes = [process for root in map(psutil.Process, roots) for process in (root, *root.children(recursive=True))]
+    for process in processes:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
 
 
 def _pss_kib(process: psutil.Process) -> float:

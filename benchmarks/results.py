@@ -3,9 +3,10 @@
 import statistics
 from dataclasses import dataclass, field
 
+from benchmarks.commands import CommandTime
 from benchmarks.in_process import InProcessSpeed
 from benchmarks.latency import Latency
-from benchmarks.peer import PeerThroughput
+from benchmarks.overload import Overload
 from benchmarks.replay import ReplayComparison
 from benchmarks.resource_usage import CoreUsage, Memory
 from benchmarks.runtime_limit import RuntimeLimit
@@ -30,12 +31,12 @@ class BenchmarkResults:
     after_load: Memory | None = None
     latency: list[Latency] = field(default_factory=list)
     saturated: list[BacklogResult] = field(default_factory=list)
+    overload: Overload | None = None
     whole: InProcessSpeed | None = None
-    alone: list[PeerThroughput] = field(default_factory=list)
     limit: RuntimeLimit | None = None
     replay: ReplayComparison | None = None
     tasks: dict[str, TaskCost] = field(default_factory=dict)
-    """The other tasks."""
+    commands: dict[str, CommandTime] = field(default_factory=dict)
     others: dict[str, float] = field(default_factory=dict)
     """Cores that other processes used during the other phases."""
 
@@ -76,38 +77,19 @@ class BenchmarkResults:
         return statistics.median(drain.per_second for drain in self.saturated) if self.saturated else None
 
     @property
-    def median_drain(self) -> BacklogResult:
-        """Return the backlog with the median throughput."""
-        return sorted(self.saturated, key=lambda drain: drain.per_second)[(len(self.saturated) - 1) // 2]
-
-    @property
-    def peer(self) -> PeerThroughput | None:
-        """Return the fastest of the one-at-a-time consumers."""
-        return max(self.alone, key=lambda peer: peer.per_second, default=None)
-
-    @property
-    def in_process(self) -> InProcessSpeed | None:
-        """Return the speed of the whole work in one process."""
-        return self.whole or (self.limit.whole if self.limit else None)
-
-    @property
     def tax_ms(self) -> float | None:
         """Return the CPU time of an event on the saturated platform beyond that of the work in one process."""
         saturated = self.stage_costs.get(SATURATED)
-        return saturated.total - self.in_process.cpu_ms if saturated and self.in_process else None
+        return saturated.total - self.whole.cpu_ms if saturated and self.whole else None
 
     @property
     def ratios(self) -> dict[str, float]:
-        """Return the throughput of the saturated platform as a share of the limit's and of the peer's."""
-        if self.throughput is None:
-            return {}
+        """Return the throughput of the saturated platform as a share of that of ONNX Runtime."""
         ratios = {}
-        if self.limit:
-            ratios["saturated / limit"] = self.throughput / self.limit.best.per_second
-        if self.peer:
-            ratios["saturated / one at a time"] = self.throughput / self.peer.per_second
-        if self.in_process:
-            ratios["saturated / in one process"] = self.throughput / self.in_process.per_second
+        if self.throughput is not None and self.whole:
+            ratios["saturated / in one process"] = self.throughput / self.whole.per_second
+        if self.throughput is not None and self.limit:
+            ratios["saturated / ONNX Runtime alone"] = self.throughput / self.limit.best.per_second
         return ratios
 
     @property
@@ -122,6 +104,11 @@ class BenchmarkResults:
             figures["saturated, events/s"] = self.throughput
         if self.tax_ms is not None:
             figures["tax, CPU ms of an event"] = self.tax_ms
+        for name, cost in self.tasks.items():
+            figures[f"tax of {name}, fixed CPU ms"] = cost.tax.fixed_ms
+            figures[f"tax of {name}, CPU us of a kB"] = cost.tax.us_per_kb
+            figures |= {f"{name}, saturated / {other}": ratio for other, ratio in cost.ratios.items()}
         if self.at_rest:
             figures["MiB at rest"] = self.at_rest.total
+        figures |= {f"{name}, s": time.seconds for name, time in self.commands.items()}
         return figures | self.ratios | {f"{name}, s": seconds for name, seconds in self.starts.items()}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import onnxruntime as ort
 
-from benchmarks.in_process import Batch, InProcessSpeed, make_batches, measure_in_process, open_session, run_batch
+from benchmarks.in_process import Batch, make_batches, open_session, preprocess_all
 from models.base import Task
 
 BATCH_SIZES = (1, 8, 16, 32, 64, 128)
@@ -33,12 +33,9 @@ class BatchSpeed:
 
 @dataclass(frozen=True)
 class RuntimeLimit:
-    """The sweep; and `whole`, the same with preprocessing and decoding."""
+    """The sweep over batch sizes and threads."""
 
     sweep: list[BatchSpeed]
-    whole: InProcessSpeed
-    preprocess_ms: float
-    decode_ms: float
 
     @property
     def best(self) -> BatchSpeed:
@@ -48,11 +45,8 @@ class RuntimeLimit:
 
 def measure_limit(task: Task, model: Path, payloads: Sequence[bytes], cores: int) -> RuntimeLimit:
     """Measure every batch size, with all cores for one batch and with one core for each of several batches."""
-    started = time.process_time()
-    features = [task.preprocess(payload) for payload in payloads]
-    preprocess_ms = (time.process_time() - started) * 1000 / len(payloads)
-    batches_and_events = {size: make_batches(task, features, size) for size in BATCH_SIZES}
-    batches = {size: [batch for batch, _ in pairs] for size, pairs in batches_and_events.items()}
+    features = preprocess_all(task, payloads)
+    batches = {size: [batch.inputs for batch in make_batches(task, features, size)] for size in BATCH_SIZES}
     runtimes = {threads: open_session(model, threads) for threads in {cores, 1}}
     combinations = [(size, threads) for threads in runtimes for size in BATCH_SIZES]
     speeds: dict[tuple[int, int], list[float]] = defaultdict(list)
@@ -61,17 +55,12 @@ def measure_limit(task: Task, model: Path, payloads: Sequence[bytes], cores: int
     for _ in range(ROUNDS):  # interleaved, so that a disturbance affects all combinations alike
         for size, threads in combinations:
             speeds[size, threads].append(_events_per_second(runtimes[threads], batches[size], cores // threads))
-    sweep = [
-        BatchSpeed(size, threads, cores // threads, statistics.median(rounds))
-        for (size, threads), rounds in speeds.items()
-    ]
-    size = max(sweep, key=lambda speed: speed.per_second).batch_size
-    outputs = [run_batch(runtimes[1], batch) for batch in batches[size]]
-    started = time.process_time()
-    for batch_outputs, (_, events) in zip(outputs, batches_and_events[size], strict=True):
-        task.decode(batch_outputs, events)
-    decode_ms = (time.process_time() - started) * 1000 / len(payloads)
-    return RuntimeLimit(sweep, measure_in_process(task, model, payloads, cores, size), preprocess_ms, decode_ms)
+    return RuntimeLimit(
+        [
+            BatchSpeed(size, threads, cores // threads, statistics.median(rounds))
+            for (size, threads), rounds in speeds.items()
+        ]
+    )
 
 
 def _run_pass(runtime: ort.InferenceSession, batches: Sequence[Batch], at_once: int) -> None:

@@ -1,8 +1,10 @@
 """The targets of the platform, and whether a run meets them."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from benchmarks.overload import Overload
 from benchmarks.replay import ReplayComparison
 from benchmarks.results import BenchmarkResults
 
@@ -10,7 +12,10 @@ MAX_LATENCY_MS = {50: (10.0, 15.0), 200: (12.0, 25.0)}
 """Requests/s -> p50 and p99."""
 MAX_CORES = {0.0: 0.1, 50.0: 0.4}
 """Requests/s -> cores in use."""
+MAX_FIXED_MS, MAX_US_PER_KB = 0.25, 5.0
 MIN_IN_PROCESS_RATIO = 0.7
+MAX_RECOVERY_SECONDS = 10.0
+MAX_COMMAND_SECONDS = 1.0
 MAX_MEMORY_MIB = 1.2 * 1024
 MAX_START_SECONDS = 15.0
 MIN_CONSUMER_RATIO, MAX_SCAN_RATIO, MAX_REPLAY_MIB = 10.0, 3.0, 1024.0
@@ -28,7 +33,10 @@ class Target:
 
 def list_targets(results: BenchmarkResults) -> list[Target]:
     """Return the targets of the parts that this run has measured."""
-    return [*_latency_targets(results), *_cost_targets(results), *(_replay_targets(results.replay))]
+    return [
+        *(*_latency_targets(results), *_overload_targets(results.overload), *_cost_targets(results)),
+        *(*_small_targets(results), *_replay_targets(results.replay)),
+    ]
 
 
 def at_most(name: str, value: float, bound: float, unit: str = "") -> Target:
@@ -51,18 +59,34 @@ def _latency_targets(results: BenchmarkResults) -> Iterator[Target]:
                 yield target if not load.unanswered and not load.failed else replace(target, met=False)
 
 
+def _overload_targets(overload: Overload | None) -> Iterator[Target]:
+    if overload is not None:
+        seconds = math.inf if overload.recovery_seconds is None else overload.recovery_seconds
+        yield at_most("overload, requests without an answer", overload.unanswered, 0)
+        yield at_most("overload, from its end until p99 is normal", seconds, MAX_RECOVERY_SECONDS, " s")
+
+
 def _cost_targets(results: BenchmarkResults) -> Iterator[Target]:
     for rate, bound in MAX_CORES.items():
         if rate in results.cores:
             yield at_most(f"cores at {rate:g}/s" if rate else "cores at rest", results.cores[rate], bound)
     if (ratio := results.ratios.get("saturated / in one process")) is not None:
         yield at_least("saturated / in one process", ratio, MIN_IN_PROCESS_RATIO)
-    if (ratio := results.ratios.get("saturated / one at a time")) is not None:
-        yield at_least("saturated / one at a time", ratio, 1)
+    for name, cost in results.tasks.items():
+        yield at_most(f"tax of {name}, fixed", cost.tax.fixed_ms, MAX_FIXED_MS, " ms")
+        yield at_most(f"tax of {name}, a kB", cost.tax.us_per_kb, MAX_US_PER_KB, " us")
+        for other, ratio in cost.ratios.items():
+            if other in cost.peers:
+                yield at_least(f"{name}, saturated / {other}", ratio, 1)
+
+
+def _small_targets(results: BenchmarkResults) -> Iterator[Target]:
     if results.at_rest:
         yield at_most(f"memory at rest, {results.at_rest.kind}", results.at_rest.total, MAX_MEMORY_MIB, " MiB")
     if "first start" in results.starts:
         yield at_most("start until ready", results.starts["first start"], MAX_START_SECONDS, " s")
+    for name, time in results.commands.items():
+        yield at_most(name, time.seconds, MAX_COMMAND_SECONDS, " s")
 
 
 def _replay_targets(comparison: ReplayComparison | None) -> Iterator[Target]:

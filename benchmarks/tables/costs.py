@@ -23,10 +23,10 @@ def cost_table(results: BenchmarkResults) -> TableSection:
     ]
     rows.append(("total", f"{results.rest.total:.3f}", *(f"{costs.total:.2f}" for costs in loads.values())))
     notes = [COST_NOTE]
-    if results.in_process and results.tax_ms is not None:
+    if results.whole and results.tax_ms is not None:
         notes.append(
-            f"In one process an event takes {results.in_process.cpu_ms:.2f} ms, "
-            f"{results.in_process.runtime_cpu_ms:.2f} ms of them in ONNX Runtime: "
+            f"In one process an event takes {results.whole.cpu_ms:.2f} ms, "
+            f"{results.whole.runtime_cpu_ms:.2f} ms of them in ONNX Runtime: "
             f"the tax of the {SATURATED} platform is {results.tax_ms:.2f} ms."
         )
     if failed := sum(drain.failed for drain in results.saturated):
@@ -51,3 +51,9 @@ def memory_table(results: BenchmarkResults) -> TableSection:
     return TableSection(
         "Memory of the whole stack", ("process", f"at rest, MiB {results.at_rest.kind}", "after all load"), rows, starts
     )
+
+
+def command_table(results: BenchmarkResults) -> TableSection:
+    """Return the time of each command of `hindsight`."""
+    rows = [(name, f"{time.seconds:.2f}", f"{time.cpu_seconds:.2f}") for name, time in results.commands.items()]
+    return TableSection("Commands", ("", "seconds", "CPU seconds"), rows)

@@ -1,19 +1,19 @@
 """Speed is measured on every line, grouped as on the platform."""
 
-from benchmarks.in_process import make_batches
+from benchmarks.in_process import make_batches, preprocess_all
 from models.ocr import Ocr
 from models.ocr.data.lines import make_payloads
 
 
 def test_batches_hold_each_line_once_and_only_lines_of_one_padded_width() -> None:
     task = Ocr()
-    features = [task.preprocess(sample.payload) for sample in make_payloads(30, 1)]
+    features = preprocess_all(task, [sample.payload for sample in make_payloads(30, 1)])
     batches = make_batches(task, features, 4)
-    assert sum(len(batch["width"]) for batch, _ in batches) == 30
-    assert max(len(batch["width"]) for batch, _ in batches) <= 4
-    widths = sorted(int(width) for batch, _ in batches for width in batch["width"])
-    assert widths == sorted(line["image"].shape[1] for line in features)
-    for batch, events in batches:
-        assert [int(event.features["width"]) for event in events] == batch["width"].tolist()
-        shapes = [task.padded({"image": (24, int(width)), "width": ()})["image"] for width in batch["width"]]
-        assert set(shapes) == {batch["image"].shape[1:]}
+    assert sorted(number for batch in batches for number in batch.numbers) == list(range(30))
+    assert max(len(batch.numbers) for batch in batches) <= 4
+    for batch in batches:
+        widths = [features[number]["image"].shape[1] for number in batch.numbers]
+        assert batch.inputs["width"].tolist() == widths
+        assert [int(event.features["width"]) for event in batch.asked] == widths
+        shapes = {task.padded({"image": (24, width), "width": ()})["image"] for width in widths}
+        assert shapes == {batch.inputs["image"].shape[1:]}
