@@ -39,7 +39,14 @@ def parse_options(arguments: list[str] | None = None) -> BenchmarkOptions:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__, argument_default=argparse.SUPPRESS)
     parser.add_argument("--quick", action="store_true", help="to compare versions: a few parts, less than four minutes")
     parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--profile", action="store_true", help="write a flame graph of each process, after all else")
+    parser.add_argument(
+        "--profile",
+        nargs="?",
+        type=Path,
+        const=RESULTS / "profile",
+        metavar="FOLDER",
+        help="write a flame graph of each process, at the first of the rates and saturated, after all else",
+    )
     parser.add_argument("--tasks", nargs="+", metavar="TASK", help="of the part `tasks`; by default all")
     parser.add_argument("--rates", nargs="*", type=float, metavar="RATE", help="requests/s of the loads")
     parser.add_argument("--shares", nargs="*", type=float, metavar="SHARE", help="further rates, of the saturated one")

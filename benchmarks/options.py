@@ -1,6 +1,7 @@
 """What a run measures, and for how long."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 PARTS = ("saturated", "latency", "overload", "tasks", "commands", "starts", "whole", "limit", "replay")
 
@@ -10,7 +11,8 @@ class BenchmarkOptions:
     """The parts to measure, and their lengths."""
 
     only: tuple[str, ...] = PARTS
-    profile: bool = False
+    profile: Path | None = None
+    """The folder of flame graphs; None makes none."""
     rates: tuple[float, ...] = (50, 200)
     shares: tuple[float, ...] = (0.5, 0.7, 0.8)
     """Further rates, as shares of the saturated throughput."""

@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from time import monotonic
 
 from app.settings import Settings
-from benchmarks import commands, latency, load_generator, overload, task_run, throughput
+from benchmarks import commands, latency, load_generator, overload, profiling, task_run, throughput
 from benchmarks.child_process import BenchmarkError, run_in_process
 from benchmarks.load_generator import LoadPlan, Phase
 from benchmarks.options import BenchmarkOptions
@@ -68,6 +69,8 @@ class PlatformRun:
                 self._stack, self._results.rest, self._options, self._progress
             )
         self._results.after_load = self._stack.memory()
+        if self._options.profile:
+            await self._profile(self._options.profile)
 
     async def _measure_rest(self) -> None:
         with self._progress.step(f"At rest for {self._options.rest_seconds:g} s"):
@@ -119,6 +122,16 @@ class PlatformRun:
             load = await run_in_process(load_generator.run_load, plan, self._payloads)
             self._results.overload = overload.summarize_overload(phases, load)
             await self._stack.settle()
+
+    async def _profile(self, folder: Path) -> None:
+        rate, roots = self._options.rates[0], self._stack.process_roots
+        with self._progress.step(f"Profiling at {rate:g} requests/s"):
+            async with profiling.profile_processes(roots, folder / f"{rate:g} requests a second", self._progress):
+                await self._measure_load(rate, self._options.seconds)
+        with self._progress.step(f"Profiling a backlog of {self._options.requests}"):
+            async with profiling.profile_processes(roots, folder / "saturated", self._progress):
+                await throughput.drain_backlog(self._stack, self._task, self._payloads, self._options.requests)
+        self._progress.note(f"Flame graphs: {folder}")
 
     def _plan(self, *phases: Phase, answer_timeout_seconds: float, with_stages: bool = True) -> LoadPlan:
         bootstrap, warm_up = self._stack.settings.bootstrap, self._options.warm_up

@@ -62,13 +62,13 @@ def measure_memory(trees: ProcessRoots) -> Memory:
     measure = _pss_kib if pss else _rss_kib
     return Memory(
         "PSS" if pss else "RSS",
-        {name: sum(map(measure, members)) / 1024 for name, members in _tree_members(trees).items()},
+        {name: sum(map(measure, members)) / 1024 for name, members in processes_by_stage(trees).items()},
     )
 
 
 def measure_cpu(trees: ProcessRoots) -> CpuTimes:
     """Return the CPU time of each tree so far."""
-    by_process = {name: sum(map(_cpu_seconds, members)) for name, members in _tree_members(trees).items()}
+    by_process = {name: sum(map(_cpu_seconds, members)) for name, members in processes_by_stage(trees).items()}
     benchmark = psutil.Process()
     processes = (benchmark, *benchmark.children(recursive=True))
     benchmark_seconds = sum(_cpu_seconds(process, with_reaped=True) for process in processes)
@@ -97,7 +97,7 @@ def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MiB
 
 
-def _tree_members(trees: ProcessRoots) -> dict[str, list[psutil.Process]]:
+def processes_by_stage(trees: ProcessRoots) -> dict[str, list[psutil.Process]]:
     """Return the processes of each tree, by stage; a process below two roots belongs to the lower one."""
     roots = {pid: name for name, pid in trees.items()}
     members: dict[str, list[psutil.Process]] = {}

@@ -8,11 +8,10 @@ import numpy as np
 from app.registry.shipped import shipped_champion, shipped_versions
 from app.settings import Settings
 from app.tasks import load_tasks
-from benchmarks import in_process, kafka_log, machine, throughput
+from benchmarks import in_process, machine, throughput
 from benchmarks.child_process import BenchmarkError, run_in_process
 from benchmarks.options import BenchmarkOptions
 from benchmarks.payloads import enlarge, make_payloads
-from benchmarks.peers.answerer import ANSWERS, REQUESTS
 from benchmarks.peers.processes import PEERS, run_peer
 from benchmarks.platform import Stack, run_processes
 from benchmarks.progress import Progress
@@ -58,7 +57,6 @@ async def measure_peers(
     async with run_processes(settings, "kafka") as supervisor:
         broker_pid = supervisor.processes["kafka"].pid
         assert broker_pid is not None
-        await kafka_log.create_topics(settings, (REQUESTS, ANSWERS), settings.partitions)
         for name, task in chosen_tasks(settings, options).items():
             payloads = await run_in_process(make_payloads, task, options.task_payloads, SEED)
             for peer in PEERS:

@@ -12,14 +12,15 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from app.kafka import connection
 from app.settings import MiB, settings
-from benchmarks.peers.answerer import ANSWERS, REQUESTS, Answerer, answerer_from_arguments
+from benchmarks.peers.answerer import Answerer, answerer_from_arguments, peer_topics
 
 
 async def consume(answerer: Answerer, group: str, max_records: int) -> None:
     """Answer requests until this task is cancelled."""
+    topics = peer_topics(group)
     client_options = connection.client_options(settings())
     consumer = AIOKafkaConsumer(
-        REQUESTS,
+        topics.requests,
         **client_options,
         group_id=group,
         auto_offset_reset="earliest",
@@ -38,7 +39,7 @@ async def consume(answerer: Answerer, group: str, max_records: int) -> None:
                 continue
             answers = answerer([record.value for record in records])
             confirmations = [
-                await producer.send(ANSWERS, answer, record.key)
+                await producer.send(topics.answers, answer, record.key)
                 for record, answer in zip(records, answers, strict=True)
             ]
             await asyncio.gather(*confirmations)

@@ -9,9 +9,13 @@ from app.registry.shipped import shipped_champion, shipped_versions
 from app.settings import settings
 from app.tasks import load_task
 from benchmarks.in_process import make_batches, open_session, run_batch
+from benchmarks.pipeline import TaskTopics
 from models.base import Decoded, Features, Rejected, Task
 
-REQUESTS, ANSWERS = "peer.requests", "peer.predictions"
+
+def peer_topics(group: str) -> TaskTopics:
+    """Return the topics of a consumer group, its own: a new group begins with the first request."""
+    return TaskTopics(f"{group}.requests", f"{group}.predictions")
 
 
 class Answerer:

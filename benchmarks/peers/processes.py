@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from app.settings import CHECKOUT, Settings
 from app.system import parent_death
 from app.system.environment import process_environment
-from benchmarks import resource_usage
+from benchmarks import kafka_log, resource_usage
 from benchmarks.peers import packages
-from benchmarks.peers.answerer import ANSWERS, REQUESTS
+from benchmarks.peers.answerer import peer_topics
 from benchmarks.pipeline import TaskTopics
 
 BROKER = "kafka"
@@ -41,11 +41,12 @@ class RunningPeer:
     """The running processes of a peer, and the broker's."""
 
     settings: Settings
+    group: str
     roots: dict[str, int]
 
     def topics(self, task: str) -> TaskTopics:
-        """Return the topics of the peers, the same for every task."""
-        return TaskTopics(REQUESTS, ANSWERS)
+        """Return its topics; a peer runs for one task."""
+        return peer_topics(self.group)
 
     def cpu(self) -> resource_usage.CpuTimes:
         """Return the CPU time used so far."""
@@ -65,7 +66,9 @@ async def run_peer(
 ) -> AsyncIterator[RunningPeer]:
     """Run a peer's consumers, in one group of their own."""
     group, roots, running = f"peer-{uuid.uuid4()}", {BROKER: broker_pid}, []
-    environment = process_environment(settings)
+    topics = peer_topics(group)
+    await kafka_log.create_topics(settings, (topics.requests, topics.answers), settings.partitions)
+    environment = process_environment(settings) | {"PYTHONWARNINGS": "ignore"}
     if peer.packages:
         environment["PYTHONPATH"] = str(await asyncio.to_thread(packages.install, settings, peer.packages))
     try:
@@ -80,7 +83,7 @@ async def run_peer(
             )
             running.append(process)
             roots[f"consumer {number + 1}"] = process.pid
-        yield RunningPeer(settings, roots)
+        yield RunningPeer(settings, group, roots)
     finally:
         await asyncio.gather(*map(_stop, running))
 

@@ -11,7 +11,7 @@ from quixstreams.kafka import ConnectionConfig
 
 from app.kafka import connection
 from app.settings import settings
-from benchmarks.peers.answerer import ANSWERS, REQUESTS, answerer_from_arguments
+from benchmarks.peers.answerer import answerer_from_arguments, peer_topics
 
 COMMIT_SECONDS = 0.5
 
@@ -19,6 +19,7 @@ COMMIT_SECONDS = 0.5
 def main() -> None:
     """Consume until SIGTERM."""
     answerer, group = answerer_from_arguments()
+    topics = peer_topics(group)
     security = connection.ConnectionSecurity.from_settings(settings())
     application = Application(
         ConnectionConfig(
@@ -36,8 +37,8 @@ def main() -> None:
         state_dir=tempfile.mkdtemp(prefix="hindsight-bench-quix-"),
         loglevel="WARNING",
     )
-    requests = application.topic(REQUESTS, key_deserializer="bytes", value_deserializer="bytes")
-    answers = application.topic(ANSWERS, key_serializer="bytes", value_serializer="bytes")
+    requests = application.topic(topics.requests, key_deserializer="bytes", value_deserializer="bytes")
+    answers = application.topic(topics.answers, key_serializer="bytes", value_serializer="bytes")
     application.dataframe(requests).apply(lambda payload: answerer([payload])[0]).to_topic(answers)
     application.run()
 
