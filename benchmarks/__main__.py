@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -55,11 +56,10 @@ def parse_options(arguments: list[str] | None = None) -> BenchmarkOptions:
         default = getattr(BenchmarkOptions(), name)
         option = f"--{name.replace('_', '-')}"
         parser.add_argument(option, type=type(default), metavar="N", help=f"{help}; {default:g}")
-    chosen = vars(parser.parse_args(arguments))
+    chosen: dict[str, Any] = vars(parser.parse_args(arguments))
     defaults = QUICK if chosen.pop("quick", False) else BenchmarkOptions()
-    options = replace(
-        defaults, **{name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()}
-    )
+    tuples = {name: tuple(value) for name, value in chosen.items() if isinstance(value, list)}
+    options = replace(defaults, **chosen | tuples)
     if len(set(options.extra_kb)) < 2:
         parser.error("--extra-kb needs two sizes or more: the cost of a kB is a slope")
     return options

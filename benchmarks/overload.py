@@ -1,5 +1,6 @@
 """An overload and its end: how long the platform takes until latency is normal again."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,7 +28,7 @@ class Overload:
     failed: int
     before: LatencyDistribution
     during: LatencyDistribution
-    """Of what is answered, of the requests that were due during the overload."""
+    """Of the predictions that were due during the overload."""
     recovery_seconds: float | None
     """From the end of the overload; None if latency was not normal until the end."""
     observed_seconds: float
@@ -51,9 +52,14 @@ def summarize_overload(phases: Sequence[Phase], load: LoadResult) -> Overload:
         unanswered=sum(sample.received is None for sample in load.samples),
         failed=sum(sample.failed for sample in load.samples),
         before=normal,
-        during=summarize_values([sample.received - sample.due for sample in crowded if sample.received is not None]),
+        during=summarize_values(
+            [_latency(sample, load.ended) for sample in crowded if sample.received is not None and not sample.failed]
+        ),
         recovery_seconds=find_recovery(
-            [((sample.due - overload_end) / 1000, _latency(sample, load.ended)) for sample in later],
+            [
+                ((sample.due - overload_end) / 1000, math.inf if sample.failed else _latency(sample, load.ended))
+                for sample in later
+            ],
             NORMAL_FACTOR * normal.p99,
         ),
         observed_seconds=after.seconds,
@@ -62,6 +68,8 @@ def summarize_overload(phases: Sequence[Phase], load: LoadResult) -> Overload:
 
 def find_recovery(latencies: Sequence[tuple[float, float]], normal_ms: float) -> float | None:
     """Return the seconds after which p99 is at most `normal_ms`; None if it never is for long enough.
+
+    A request that fails is not normal: its latency is infinite.
 
     `latencies` are pairs of the seconds at which a request was due, and its latency.
     """

@@ -21,7 +21,7 @@ from app.settings import CHECKOUT, Settings
 from app.system import parent_death
 from app.system.environment import process_environment
 from benchmarks import resource_usage
-from benchmarks.child_process import BenchmarkError
+from benchmarks.child_process import BenchmarkError, read_tail
 from benchmarks.pipeline import TaskTopics
 from benchmarks.settling import wait_until_settled
 
@@ -114,7 +114,7 @@ async def _wait_until_ready(settings: Settings, process: asyncio.subprocess.Proc
     try:
         await asyncio.wait((exit_task, ready_task), return_when=asyncio.FIRST_COMPLETED)
         if exit_task.done():
-            raise BenchmarkError(f"the platform has ended; its last output is:\n{_tail(log)}")
+            raise BenchmarkError(f"the platform has ended; its last output is:\n{read_tail(log)}")
         ready_task.result()
     except SetupError as error:
         raise BenchmarkError(str(error)) from error
@@ -122,10 +122,6 @@ async def _wait_until_ready(settings: Settings, process: asyncio.subprocess.Proc
         for task in (exit_task, ready_task):
             task.cancel()
         await asyncio.gather(exit_task, ready_task, return_exceptions=True)
-
-
-def _tail(log: Path) -> str:
-    return "\n".join(log.read_text().splitlines()[-8:])
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

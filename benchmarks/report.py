@@ -17,6 +17,8 @@ from benchmarks.tables.tasks import task_table, tax_table
 from benchmarks.tables.throughput import sweep_table, throughput_table
 from benchmarks.targets import list_targets
 
+__all__ = ["TableSection", "build_sections", "print_results", "render_markdown", "save_results"]
+
 
 def build_sections(results: BenchmarkResults) -> list[TableSection]:
     """Return all tables of a run."""

@@ -8,7 +8,7 @@ from benchmarks.overload import Overload
 from benchmarks.replay import ReplayComparison
 from benchmarks.results import BenchmarkResults
 
-MAX_LATENCY_MS = {50: (10.0, 15.0), 200: (12.0, 25.0)}
+MAX_LATENCY_MS = {50.0: (10.0, 15.0), 200.0: (12.0, 25.0)}
 """Requests/s -> p50 and p99."""
 MAX_CORES = {0.0: 0.1, 50.0: 0.4}
 """Requests/s -> cores in use."""

@@ -23,7 +23,7 @@ def install(settings: Settings, packages: Sequence[str]) -> Path:
     partial = folder.with_suffix(f".{os.getpid()}")
     partial.parent.mkdir(parents=True, exist_ok=True)
     uv = Path(sys.executable).with_name("uv")
-    command = [uv, "pip", "install", "--quiet", "--python", sys.executable, "--target", partial, *packages]
+    command = [str(uv), "pip", "install", "--quiet", "--python", sys.executable, "--target", str(partial), *packages]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=INSTALL_SECONDS)
         partial.rename(folder)

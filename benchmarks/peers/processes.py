@@ -12,6 +12,7 @@ from app.settings import CHECKOUT, Settings
 from app.system import parent_death
 from app.system.environment import process_environment
 from benchmarks import kafka_log, resource_usage
+from benchmarks.child_process import BenchmarkError, read_tail
 from benchmarks.peers import packages
 from benchmarks.peers.answerer import peer_topics
 from benchmarks.pipeline import TaskTopics
@@ -68,22 +69,28 @@ async def run_peer(
     group, roots, running = f"peer-{uuid.uuid4()}", {BROKER: broker_pid}, []
     topics = peer_topics(group)
     await kafka_log.create_topics(settings, (topics.requests, topics.answers), settings.partitions)
-    environment = process_environment(settings) | {"PYTHONWARNINGS": "ignore"}
+    environment = process_environment(settings)
     if peer.packages:
         environment["PYTHONPATH"] = str(await asyncio.to_thread(packages.install, settings, peer.packages))
+    log = settings.home / "peers.log"
     try:
-        for number in range(processes):
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-S", parent_death.__file__, str(os.getpid())),
-                *(sys.executable, "-m", f"benchmarks.peers.{peer.module}", task, group, *peer.arguments),
-                stdin=asyncio.subprocess.DEVNULL,
-                start_new_session=True,
-                env=environment,
-                cwd=CHECKOUT,
-            )
-            running.append(process)
-            roots[f"consumer {number + 1}"] = process.pid
+        with log.open("wb") as output:
+            for number in range(processes):
+                process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-I", "-S", parent_death.__file__, str(os.getpid())),
+                    *(sys.executable, "-m", f"benchmarks.peers.{peer.module}", task, group, *peer.arguments),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                    env=environment,
+                    cwd=CHECKOUT,
+                )
+                running.append(process)
+                roots[f"consumer {number + 1}"] = process.pid
         yield RunningPeer(settings, group, roots)
+    except BenchmarkError as error:
+        raise BenchmarkError(f"{error}; the last output of {peer.name} is:\n{read_tail(log)}") from error
     finally:
         await asyncio.gather(*map(_stop, running))
 

@@ -35,6 +35,15 @@ def test_a_single_late_request_of_a_window_counts() -> None:
     assert find_recovery([*latencies(*[20] * (STEADY_WINDOWS + 1)), *late], 30) == 1
 
 
+def test_failing_soon_is_no_recovery() -> None:
+    phases = Phase(10, 2), Phase(20, 1), Phase(10, 10)
+    samples = [
+        *(make_sample(second * 100, 20) for second in range(30)),
+        *(make_sample(3000 + second * 100, 5, failed=second < 40) for second in range(100)),
+    ]
+    assert summarize_overload(phases, LoadResult(samples, 0, 13_000, 0)).recovery_seconds == 4
+
+
 def make_sample(due: float, latency: float | None, failed: bool = False) -> RequestTimes:
     received = None if latency is None else due + latency
     return RequestTimes(due, due, due, None, received, received, failed, "busy" if failed else "", {})
