@@ -42,6 +42,7 @@ def summarize_overload(phases: Sequence[Phase], load: LoadResult) -> Overload:
     overload_end = overload_start + overload.seconds * 1000
     calm = [sample for sample in load.samples if sample.due < overload_start]
     crowded = [sample for sample in load.samples if overload_start <= sample.due < overload_end]
+    predicted = [sample for sample in crowded if sample.received is not None and not sample.failed]
     later = [sample for sample in load.samples if sample.due >= overload_end]
     normal = summarize_values([_latency(sample, load.ended) for sample in calm])
     return Overload(
@@ -52,9 +53,7 @@ def summarize_overload(phases: Sequence[Phase], load: LoadResult) -> Overload:
         unanswered=sum(sample.received is None for sample in load.samples),
         failed=sum(sample.failed for sample in load.samples),
         before=normal,
-        during=summarize_values(
-            [_latency(sample, load.ended) for sample in crowded if sample.received is not None and not sample.failed]
-        ),
+        during=summarize_values([_latency(sample, load.ended) for sample in predicted]),
         recovery_seconds=find_recovery(
             [
                 ((sample.due - overload_end) / 1000, math.inf if sample.failed else _latency(sample, load.ended))
@@ -78,7 +77,7 @@ def find_recovery(latencies: Sequence[tuple[float, float]], normal_ms: float) ->
         windows.setdefault(int(seconds / WINDOW_SECONDS), []).append(milliseconds)
     steady = 0
     for window in sorted(windows):
-        steady = steady + 1 if np.percentile(windows[window], 99) <= normal_ms else 0
+        steady = steady + 1 if np.percentile(windows[window], 99, method="higher") <= normal_ms else 0
         if steady == STEADY_WINDOWS:
             return (window - STEADY_WINDOWS + 1) * WINDOW_SECONDS
     return None
