@@ -31,8 +31,8 @@ test: $(READY) ## Run the tests
 soak: $(READY) ## Run the long stories: faults, a million events, the full loop
 	@exec $(BIN)/pytest -m soak
 
-bench: $(READY) ## Measure, and print the figures
-	@exec $(BIN)/python -m benchmarks
+bench: $(READY) ## Measure, and print the figures; BENCH=quick takes four minutes, to compare versions
+	@exec $(BIN)/python -m benchmarks $(if $(filter quick,$(BENCH)),--quick)
 
 docs: $(READY) ## Build the documentation as a site, in ./site, and check its links
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/uv run --frozen --group docs mkdocs build --strict

@@ -6,6 +6,7 @@ import os
 import pickle
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from app.settings import CHECKOUT
@@ -16,6 +17,11 @@ T = TypeVar("T")
 
 class BenchmarkError(Exception):
     """A measurement failed; the message is shown without a traceback."""
+
+
+def read_tail(log: Path) -> str:
+    """Return the last lines of a log."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-8:])
 
 
 async def run_in_process(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -110,6 +110,8 @@ async def create_topics(settings: Settings, names: Sequence[str], partitions: in
     try:
         configs = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(8 * MiB)}
         await admin.create_topics([NewTopic(name, partitions, 1, topic_configs=configs) for name in names])
+        while any(topic["error_code"] for topic in await admin.describe_topics(list(names))):
+            await asyncio.sleep(0.1)  # the broker learns of a topic a moment after its controller has created it
     finally:
         await admin.close()
 

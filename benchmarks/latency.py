@@ -44,7 +44,10 @@ class Latency:
     """`timings_ms` of the predictions."""
     outside: LatencyDistribution
     """The latency minus `timings_ms.total`: sending, confirming and receiving."""
+    sent: int = 0
+    """The requests with those that warmed up, which are not measured."""
     busy: CoreUsage | None = None
+    """Cores in use until all answers were archived and recorded."""
     generator_cores: float = 0.0
 
 

@@ -23,16 +23,34 @@ LEAD_SECONDS = 0.3
 
 
 @dataclass(frozen=True)
+class Phase:
+    """So many requests a second, for so many seconds."""
+
+    rate: float
+    seconds: float
+
+
+@dataclass(frozen=True)
 class LoadPlan:
-    """A load: `rate` requests a second, for seconds that warm up and then for seconds that are measured."""
+    """A load of phases, of which the first seconds warm up and are not measured."""
 
     bootstrap: str
     task: str
-    rate: float
+    phases: tuple[Phase, ...]
     warm_up_seconds: float
-    seconds: float
     answer_timeout_seconds: float
     """Seconds to wait for answers after the last request."""
+    with_stages: bool = True
+    """Whether the times of the features are read as well."""
+
+    @property
+    def due_seconds(self) -> list[float]:
+        """Return when each request is due, from the beginning."""
+        due, start = [], 0.0
+        for phase in self.phases:
+            due += [start + number / phase.rate for number in range(round(phase.rate * phase.seconds))]
+            start += phase.seconds
+        return due
 
 
 @dataclass(frozen=True)
@@ -57,9 +75,10 @@ class RequestTimes:
 
 @dataclass(frozen=True)
 class LoadResult:
-    """The measured samples, when the wait for answers ended, and the CPU time of the generator itself."""
+    """The measured samples, when the load began and the wait for answers ended, and the generator's own CPU time."""
 
     samples: list[RequestTimes]
+    started: float
     ended: float
     cpu_seconds: float
 
@@ -70,9 +89,7 @@ def run_load(plan: LoadPlan, payloads: Sequence[bytes]) -> LoadResult:
 
 
 async def _run_load(plan: LoadPlan, payloads: Sequence[bytes]) -> LoadResult:
-    warm_up_count = round(plan.rate * plan.warm_up_seconds)
-    count = round(plan.rate * (plan.warm_up_seconds + plan.seconds))
-    requests = kafka_log.make_requests(plan.task, payloads, count)
+    requests = kafka_log.make_requests(plan.task, payloads, len(plan.due_seconds))
     received: dict[str, tuple[float, ConsumerRecord]] = {}
     features_start = await kafka_log.end_offsets(plan.bootstrap, topics.features(plan.task))
     answers_start = await kafka_log.end_offsets(plan.bootstrap, topics.predictions(plan.task))
@@ -92,21 +109,25 @@ async def _run_load(plan: LoadPlan, payloads: Sequence[bytes]) -> LoadResult:
         due, sent, logged = await _send(plan, producer, requests)
         cpu_seconds = time.process_time() - cpu_start
         deadline = time.monotonic() + plan.answer_timeout_seconds
-        while len(received) < count and time.monotonic() < deadline and not receiving.done():
+        while len(received) < len(requests) and time.monotonic() < deadline and not receiving.done():
             await asyncio.sleep(0.02)
         ended = time.time() * 1000
         receiving.cancel()
         await asyncio.gather(receiving, return_exceptions=True)
-    features = {
-        kafka_log.read_event_id(record): float(record.timestamp)
-        for record in await kafka_log.read_records_since(plan.bootstrap, features_start)
-    }
+    features = await _read_times(plan.bootstrap, features_start) if plan.with_stages else {}
+    measured_from = due[0] + plan.warm_up_seconds * 1000
     samples = []
-    for number in range(warm_up_count, count):
-        prediction_id = requests[number].prediction_id
-        times = due[number], sent[number], logged[number], features.get(prediction_id)
-        samples.append(_request_times(times, received.get(prediction_id)))
-    return LoadResult(samples, ended, cpu_seconds)
+    for number, request in enumerate(requests):
+        if due[number] >= measured_from:
+            times = due[number], sent[number], logged[number], features.get(request.prediction_id)
+            samples.append(_request_times(times, received.get(request.prediction_id)))
+    return LoadResult(samples, due[0], ended, cpu_seconds)
+
+
+async def _read_times(bootstrap: str, start_offsets: kafka_log.Offsets) -> dict[str, float]:
+    """Return when each event was logged, by its id."""
+    records = await kafka_log.read_records_since(bootstrap, start_offsets)
+    return {kafka_log.read_event_id(record): float(record.timestamp) for record in records}
 
 
 async def _send(
@@ -115,7 +136,7 @@ async def _send(
     """Send the requests; return when each was due, sent, and in the log."""
     topic = topics.requests(plan.task)
     start = time.time() + LEAD_SECONDS
-    due = [start + number / plan.rate for number in range(len(requests))]
+    due = [start + seconds for seconds in plan.due_seconds]
     sent, confirmations = [], []
     for due_time, request in zip(due, requests, strict=True):
         await asyncio.sleep(max(0.0, due_time - time.time()))

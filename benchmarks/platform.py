@@ -1,4 +1,4 @@
-"""The whole platform as a child process: `hindsight up` with free ports, a home of its own, and no demonstration."""
+"""The platform with free ports, a home of its own and no demonstration: whole as a child process, or a part."""
 
 import asyncio
 import json
@@ -6,18 +6,24 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from app.embedded import api_readiness, ports
+from app.embedded.supervisor import Supervisor
 from app.errors import SetupError
+from app.events import topics
 from app.settings import CHECKOUT, Settings
 from app.system import parent_death
 from app.system.environment import process_environment
 from benchmarks import resource_usage
-from benchmarks.child_process import BenchmarkError
+from benchmarks.child_process import BenchmarkError, read_tail
+from benchmarks.pipeline import TaskTopics
+from benchmarks.settling import wait_until_settled
 
 START_SECONDS = 180.0
 STOP_SECONDS = 60.0
@@ -53,17 +59,17 @@ class Stack:
         """Return the CPU time used so far."""
         return resource_usage.measure_cpu(self.process_roots)
 
-    @contextmanager
-    def pause_process(self, name: str) -> Iterator[None]:
-        """Stop the processes of one type (SIGSTOP) for as long as the block lasts."""
-        pids = resource_usage.tree_pids(self.process_roots, name)
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            for pid in pids:
-                os.kill(pid, signal.SIGCONT)
+    def topics(self, task: str) -> TaskTopics:
+        """Return the topics of a task."""
+        return TaskTopics(topics.requests(task), topics.predictions(task))
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Stop preprocessing for as long as the block lasts."""
+        return resource_usage.stopped_trees([self.process_roots["preprocess"]])
+
+    async def settle(self) -> None:
+        """Wait until the answers are archived and recorded."""
+        await wait_until_settled(self.settings)
 
 
 @asynccontextmanager
@@ -91,13 +97,24 @@ async def run_platform(settings: Settings) -> AsyncIterator[Stack]:
         await _stop(process)
 
 
+@asynccontextmanager
+async def run_processes(settings: Settings, *processes: str) -> AsyncIterator[Supervisor]:
+    """Run only these processes of the platform, below this one."""
+    supervisor = Supervisor(settings, only=processes, console=Console(quiet=True))
+    try:
+        await supervisor.start()
+        yield supervisor
+    finally:
+        await supervisor.stop()
+
+
 async def _wait_until_ready(settings: Settings, process: asyncio.subprocess.Process, log: Path) -> None:
     exit_task = asyncio.create_task(process.wait())
     ready_task = asyncio.create_task(api_readiness.wait_until_ready(settings, START_SECONDS))
     try:
         await asyncio.wait((exit_task, ready_task), return_when=asyncio.FIRST_COMPLETED)
         if exit_task.done():
-            raise BenchmarkError(f"the platform has ended; its last output is:\n{_tail(log)}")
+            raise BenchmarkError(f"the platform has ended; its last output is:\n{read_tail(log)}")
         ready_task.result()
     except SetupError as error:
         raise BenchmarkError(str(error)) from error
@@ -105,10 +122,6 @@ async def _wait_until_ready(settings: Settings, process: asyncio.subprocess.Proc
         for task in (exit_task, ready_task):
             task.cancel()
         await asyncio.gather(exit_task, ready_task, return_exceptions=True)
-
-
-def _tail(log: Path) -> str:
-    return "\n".join(log.read_text().splitlines()[-8:])
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

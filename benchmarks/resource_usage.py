@@ -1,9 +1,9 @@
-"""Memory and CPU time of process trees."""
+"""Memory and CPU time of process trees: by name, and within `preprocess` by its three stages."""
 
 import resource
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,13 +62,13 @@ def measure_memory(trees: ProcessRoots) -> Memory:
     measure = _pss_kib if pss else _rss_kib
     return Memory(
         "PSS" if pss else "RSS",
-        {name: sum(map(measure, members)) / 1024 for name, members in _tree_members(trees).items()},
+        {name: sum(map(measure, members)) / 1024 for name, members in processes_by_stage(trees).items()},
     )
 
 
 def measure_cpu(trees: ProcessRoots) -> CpuTimes:
     """Return the CPU time of each tree so far."""
-    by_process = {name: sum(map(_cpu_seconds, members)) for name, members in _tree_members(trees).items()}
+    by_process = {name: sum(map(_cpu_seconds, members)) for name, members in processes_by_stage(trees).items()}
     benchmark = psutil.Process()
     processes = (benchmark, *benchmark.children(recursive=True))
     benchmark_seconds = sum(_cpu_seconds(process, with_reaped=True) for process in processes)
@@ -97,8 +97,8 @@ def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MiB
 
 
-def _tree_members(trees: ProcessRoots) -> dict[str, list[psutil.Process]]:
-    """Return the processes of each tree; a process below two roots belongs to the lower one."""
+def processes_by_stage(trees: ProcessRoots) -> dict[str, list[psutil.Process]]:
+    """Return the processes of each tree, by stage; a process below two roots belongs to the lower one."""
     roots = {pid: name for name, pid in trees.items()}
     members: dict[str, list[psutil.Process]] = {}
 
@@ -107,7 +107,7 @@ def _tree_members(trees: ProcessRoots) -> dict[str, list[psutil.Process]]:
         with suppress(psutil.Error):
             for child in process.children():
                 if child.pid not in roots:
-                    walk(child, name)
+                    walk(child, _child_stage(child, name))
 
     for pid, name in roots.items():
         with suppress(psutil.NoSuchProcess):
@@ -115,9 +115,25 @@ def _tree_members(trees: ProcessRoots) -> dict[str, list[psutil.Process]]:
     return members
 
 
-def tree_pids(trees: ProcessRoots, name: str) -> list[int]:
-    """Return the process ids of one tree."""
-    return [process.pid for process in _tree_members(trees)[name]]
+def _child_stage(child: psutil.Process, parent_stage: str) -> str:
+    """Return the stage of a process: Flink's JVM is a child of `preprocess`, the JVM's children are its workers."""
+    if parent_stage == "preprocess" and child.name() == "java":
+        return "preprocess JVM"
+    return "preprocess workers" if parent_stage == "preprocess JVM" else parent_stage
+
+
+@contextmanager
+def stopped_trees(roots: Sequence[int]) -> Iterator[None]:
+    """Stop the processes of these trees (SIGSTOP) for as long as the block lasts."""
+    processes = [process for root in map(psutil.Process, roots) for process in (root, *root.children(recursive=True))]
+    for process in processes:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
 
 
 def _pss_kib(process: psutil.Process) -> float:

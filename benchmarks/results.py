@@ -1,32 +1,21 @@
-"""The results of a run: measurements, ratios, and whether the targets are met."""
+"""The results of a run: measurements, and what follows from them."""
 
 import statistics
 from dataclasses import dataclass, field
 
+from benchmarks.commands import CommandTime
+from benchmarks.in_process import InProcessSpeed
 from benchmarks.latency import Latency
-from benchmarks.peer import PeerThroughput
+from benchmarks.overload import Overload
 from benchmarks.replay import ReplayComparison
-from benchmarks.resource_usage import Memory
+from benchmarks.resource_usage import CoreUsage, Memory
 from benchmarks.runtime_limit import RuntimeLimit
+from benchmarks.stage_costs import StageCosts, cores_at_rate, cost_of_load
 from benchmarks.task_costs import TaskCost
 from benchmarks.throughput import BacklogResult
 
-TARGET_RATE = 200
-MAX_P50_MS, MAX_P99_MS = 30.0, 100.0
-MIN_LIMIT_RATIO = 0.5
-MAX_MEMORY_MIB = 2560.0
-MIN_CONSUMER_RATIO, MAX_SCAN_RATIO, MAX_REPLAY_MIB = 10.0, 3.0, 1024.0
 MAX_OTHER_CORES = 0.15
-
-
-@dataclass(frozen=True)
-class Target:
-    """A target: the measured value, the bound, and whether it is met."""
-
-    name: str
-    found: str
-    aimed: str
-    met: bool
+SATURATED = "saturated"
 
 
 @dataclass
@@ -37,15 +26,17 @@ class BenchmarkResults:
     load: str
     starts: dict[str, float] = field(default_factory=dict)
     """Seconds from `hindsight up` until ready."""
+    rest: CoreUsage | None = None
     at_rest: Memory | None = None
     after_load: Memory | None = None
     latency: list[Latency] = field(default_factory=list)
     saturated: list[BacklogResult] = field(default_factory=list)
-    alone: list[PeerThroughput] = field(default_factory=list)
+    overload: Overload | None = None
+    whole: InProcessSpeed | None = None
     limit: RuntimeLimit | None = None
-    whole: ReplayComparison | None = None
+    replay: ReplayComparison | None = None
     tasks: dict[str, TaskCost] = field(default_factory=dict)
-    """The other tasks."""
+    commands: dict[str, CommandTime] = field(default_factory=dict)
     others: dict[str, float] = field(default_factory=dict)
     """Cores that other processes used during the other phases."""
 
@@ -54,8 +45,31 @@ class BenchmarkResults:
         """Return the phases in which other processes used so many cores that the figures are provisional."""
         loads = {f"{load.rate:g}/s": load.busy.others for load in self.latency if load.busy}
         backlogs = {f"backlog {number}": drain.busy.others for number, drain in enumerate(self.saturated, 1)}
-        phases = loads | backlogs | self.others
+        rest = {"rest": self.rest.others} if self.rest else {}
+        phases = rest | loads | backlogs | self.others
         return {name: cores for name, cores in phases.items() if cores > MAX_OTHER_CORES}
+
+    @property
+    def stage_costs(self) -> dict[str, StageCosts]:
+        """Return what an event costs in each load, and saturated: the mean of the backlogs."""
+        if self.rest is None:
+            return {}
+        costs = {
+            f"{load.rate:g}/s": cost_of_load([load.busy], self.rest, load.sent) for load in self.latency if load.busy
+        }
+        if self.saturated:
+            events = sum(drain.requests for drain in self.saturated)
+            costs[SATURATED] = cost_of_load([drain.until_settled for drain in self.saturated], self.rest, events)
+        return costs
+
+    @property
+    def cores(self) -> dict[float, float]:
+        """Return the cores that the platform needs at each rate; 0 is at rest."""
+        if self.rest is None:
+            return {}
+        costs = self.stage_costs
+        rates = (load.rate for load in self.latency if load.busy)
+        return {0.0: self.rest.total} | {rate: cores_at_rate(self.rest, costs[f"{rate:g}/s"], rate) for rate in rates}
 
     @property
     def throughput(self) -> float | None:
@@ -63,64 +77,38 @@ class BenchmarkResults:
         return statistics.median(drain.per_second for drain in self.saturated) if self.saturated else None
 
     @property
-    def median_drain(self) -> BacklogResult:
-        """Return the backlog with the median throughput."""
-        return sorted(self.saturated, key=lambda drain: drain.per_second)[(len(self.saturated) - 1) // 2]
-
-    @property
-    def peer(self) -> PeerThroughput | None:
-        """Return the fastest of the one-at-a-time consumers."""
-        return max(self.alone, key=lambda peer: peer.per_second, default=None)
+    def tax_ms(self) -> float | None:
+        """Return the CPU time of an event on the saturated platform beyond that of the work in one process."""
+        saturated = self.stage_costs.get(SATURATED)
+        return saturated.total - self.whole.cpu_ms if saturated and self.whole else None
 
     @property
     def ratios(self) -> dict[str, float]:
-        """Return the throughput of the saturated platform as a share of the limit's and of the peer's."""
-        if self.throughput is None:
-            return {}
+        """Return the throughput of the saturated platform as a share of that of ONNX Runtime."""
         ratios = {}
-        if self.limit:
-            ratios["saturated / limit"] = self.throughput / self.limit.best.per_second
-        if self.peer:
-            ratios["saturated / one at a time"] = self.throughput / self.peer.per_second
-        if self.limit:
-            ratios["saturated / limit with preprocessing and decoding"] = self.throughput / self.limit.whole
+        if self.throughput is not None and self.whole:
+            ratios["saturated / in one process"] = self.throughput / self.whole.per_second
+        if self.throughput is not None and self.limit:
+            ratios["saturated / ONNX Runtime alone"] = self.throughput / self.limit.best.per_second
         return ratios
 
     @property
-    def targets(self) -> list[Target]:
-        """Return the targets of the parts that this run has measured."""
-        targets = []
+    def summary(self) -> dict[str, float]:
+        """Return the figures by which versions are compared."""
+        figures = {f"cores at {rate:g}/s" if rate else "cores at rest": cores for rate, cores in self.cores.items()}
+        for name, costs in self.stage_costs.items():
+            figures[f"CPU ms of an event, {name}"] = costs.total
         for load in self.latency:
-            if load.rate == TARGET_RATE:
-                for name, ms, bound in (("p50", load.total.p50, MAX_P50_MS), ("p99", load.total.p99, MAX_P99_MS)):
-                    met = ms < bound and not load.unanswered and not load.failed
-                    targets.append(
-                        Target(f"latency {name} at {TARGET_RATE}/s", f"{ms:.1f} ms", f"< {bound:.0f} ms", met)
-                    )
-        if (ratio := self.ratios.get("saturated / limit")) is not None:
-            targets.append(
-                Target("saturated / limit", f"{ratio:.2f}", f">= {MIN_LIMIT_RATIO}", ratio >= MIN_LIMIT_RATIO)
-            )
-        if (ratio := self.ratios.get("saturated / one at a time")) is not None:
-            targets.append(Target("saturated / one at a time", f"{ratio:.2f}", "> 1", ratio > 1))
+            figures |= {f"p50 ms at {load.rate:g}/s": load.total.p50, f"p99 ms at {load.rate:g}/s": load.total.p99}
+        if self.throughput is not None:
+            figures["saturated, events/s"] = self.throughput
+        if self.tax_ms is not None:
+            figures["tax, CPU ms of an event"] = self.tax_ms
+        for name, cost in self.tasks.items():
+            figures[f"tax of {name}, fixed CPU ms"] = cost.tax.fixed_ms
+            figures[f"tax of {name}, CPU us of a kB"] = cost.tax.us_per_kb
+            figures |= {f"{name}, saturated / {other}": ratio for other, ratio in cost.ratios.items()}
         if self.at_rest:
-            total = self.at_rest.total
-            met = total < MAX_MEMORY_MIB
-            targets.append(Target("memory at rest", f"{total / 1024:.2f} GiB {self.at_rest.kind}", "< 2.5 GiB", met))
-        if self.whole:
-            targets += _replay_targets(self.whole)
-        return targets
-
-
-def _replay_targets(comparison: ReplayComparison) -> list[Target]:
-    speed, time, mib = comparison.consumer_ratio, comparison.scan_ratio, comparison.readings["replay"].peak_mib
-    return [
-        Target(
-            "replay / consumer of Kafka, speed",
-            f"{speed:.1f}",
-            f">= {MIN_CONSUMER_RATIO:g}",
-            speed >= MIN_CONSUMER_RATIO,
-        ),
-        Target("replay / scan by DuckDB, time", f"{time:.1f}", f"<= {MAX_SCAN_RATIO:g}", time <= MAX_SCAN_RATIO),
-        Target("memory of replay, peak", f"{mib:.0f} MiB", f"< {MAX_REPLAY_MIB:.0f} MiB", mib < MAX_REPLAY_MIB),
-    ]
+            figures["MiB at rest"] = self.at_rest.total
+        figures |= {f"{name}, s": time.seconds for name, time in self.commands.items()}
+        return figures | self.ratios | {f"{name}, s": seconds for name, seconds in self.starts.items()}

@@ -1,7 +1,6 @@
 """The limit: ONNX Runtime alone, in batches, on the same cores. No platform on this machine can be faster.
 
-It runs the same model file on the same features, padded and grouped as on the platform. The batches are made
-beforehand, so that only `session.run` is timed.
+It runs the same model file on the same features. The batches are made beforehand, so that only `session.run` is timed.
 """
 
 import statistics
@@ -11,19 +10,15 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import onnxruntime as ort
-from numpy.typing import NDArray
 
-from app.inference.predictor import stack_inputs
-from models.base import Asked, Features, Task
+from benchmarks.in_process import Batch, make_batches, open_session, preprocess_all
+from models.base import Task
 
 BATCH_SIZES = (1, 8, 16, 32, 64, 128)
 ROUNDS = 3
 ROUND_SECONDS = 0.5
-
-Batch = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -38,12 +33,9 @@ class BatchSpeed:
 
 @dataclass(frozen=True)
 class RuntimeLimit:
-    """The sweep; and `whole`, events per second from payload to prediction in one process without a log."""
+    """The sweep over batch sizes and threads."""
 
     sweep: list[BatchSpeed]
-    whole: float
-    preprocess_ms: float
-    decode_ms: float
 
     @property
     def best(self) -> BatchSpeed:
@@ -51,35 +43,10 @@ class RuntimeLimit:
         return max(self.sweep, key=lambda speed: speed.per_second)
 
 
-def open_session(model: Path, threads: int) -> ort.InferenceSession:
-    """Return ONNX Runtime with its default options and `threads` threads; 0 is its default number."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-
-
-def make_batches(task: Task, features: Sequence[Features], size: int) -> list[tuple[Batch, list[Asked]]]:
-    """Return all events in batches of equal padded shapes, at most `size` in each."""
-    groups: dict[tuple[Any, ...], list[Features]] = defaultdict(list)
-    for event in features:
-        shapes = task.padded({name: tensor.shape for name, tensor in task.inputs(event).items()})
-        groups[tuple(shapes.items())].append(event)
-    batches = (
-        group[start : start + size] for _, group in sorted(groups.items()) for start in range(0, len(group), size)
-    )
-    return [
-        (stack_inputs(task, batch), [Asked(f"{task.name}:{number}", event) for number, event in enumerate(batch)])
-        for batch in batches
-    ]
-
-
 def measure_limit(task: Task, model: Path, payloads: Sequence[bytes], cores: int) -> RuntimeLimit:
     """Measure every batch size, with all cores for one batch and with one core for each of several batches."""
-    started = time.process_time()
-    features = [task.preprocess(payload) for payload in payloads]
-    preprocess_ms = (time.process_time() - started) * 1000 / len(payloads)
-    batches_and_events = {size: make_batches(task, features, size) for size in BATCH_SIZES}
-    batches = {size: [batch for batch, _ in pairs] for size, pairs in batches_and_events.items()}
+    features = preprocess_all(task, payloads)
+    batches = {size: [batch.inputs for batch in make_batches(task, features, size)] for size in BATCH_SIZES}
     runtimes = {threads: open_session(model, threads) for threads in {cores, 1}}
     combinations = [(size, threads) for threads in runtimes for size in BATCH_SIZES]
     speeds: dict[tuple[int, int], list[float]] = defaultdict(list)
@@ -88,22 +55,12 @@ def measure_limit(task: Task, model: Path, payloads: Sequence[bytes], cores: int
     for _ in range(ROUNDS):  # interleaved, so that a disturbance affects all combinations alike
         for size, threads in combinations:
             speeds[size, threads].append(_events_per_second(runtimes[threads], batches[size], cores // threads))
-    sweep = [
-        BatchSpeed(size, threads, cores // threads, statistics.median(rounds))
-        for (size, threads), rounds in speeds.items()
-    ]
-    size = max(sweep, key=lambda speed: speed.per_second).batch_size
-    outputs = [_run_batch(runtimes[1], batch) for batch in batches[size]]
-    started = time.process_time()
-    for batch_outputs, (_, events) in zip(outputs, batches_and_events[size], strict=True):
-        task.decode(batch_outputs, events)
-    decode_ms = (time.process_time() - started) * 1000 / len(payloads)
-    return RuntimeLimit(sweep, _measure_end_to_end(task, runtimes[1], payloads, size, cores), preprocess_ms, decode_ms)
-
-
-def _run_batch(runtime: ort.InferenceSession, batch: Batch) -> Batch:
-    names = [tensor.name for tensor in runtime.get_outputs()]
-    return dict(zip(names, runtime.run(names, batch), strict=True))
+    return RuntimeLimit(
+        [
+            BatchSpeed(size, threads, cores // threads, statistics.median(rounds))
+            for (size, threads), rounds in speeds.items()
+        ]
+    )
 
 
 def _run_pass(runtime: ort.InferenceSession, batches: Sequence[Batch], at_once: int) -> None:
@@ -123,22 +80,3 @@ def _events_per_second(runtime: ort.InferenceSession, batches: Sequence[Batch], 
         _run_pass(runtime, batches, at_once)
         events += events_per_pass
     return events / seconds
-
-
-def _measure_end_to_end(
-    task: Task, runtime: ort.InferenceSession, payloads: Sequence[bytes], size: int, cores: int
-) -> float:
-    """Return events per second from payload to prediction, with a Python thread for each core."""
-    chunks = [payloads[start : start + 4 * size] for start in range(0, len(payloads), 4 * size)]
-
-    def predict(chunk: Sequence[bytes]) -> None:
-        for batch, events in make_batches(task, [task.preprocess(payload) for payload in chunk], size):
-            task.decode(_run_batch(runtime, batch), events)
-
-    speeds = []
-    with ThreadPoolExecutor(cores) as pool:
-        for _ in range(ROUNDS):
-            started = time.perf_counter()
-            list(pool.map(predict, chunks))
-            speeds.append(len(payloads) / (time.perf_counter() - started))
-    return statistics.median(speeds)

@@ -1,39 +1,61 @@
-"""The cost of each task, by the same ratios."""
+"""The cost of an event of each task, and the speed of what does the same work without the platform."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, field
+from functools import cached_property
 
-from benchmarks.peer import PeerThroughput
-from benchmarks.runtime_limit import RuntimeLimit
+from benchmarks.in_process import InProcessSpeed
+from benchmarks.slopes import CostLine, fit_line, fit_stages
+from benchmarks.stage_costs import StageCosts
 from benchmarks.throughput import BacklogResult
-from models.base import Task
 
 
 @dataclass(frozen=True)
+class SizedCost:
+    """The cost of an event of one size: on the platform, and of the same payloads in one process."""
+
+    kilobytes: float
+    """Of its payload and its features, which are what the log carries."""
+    costs: StageCosts
+    in_process: InProcessSpeed
+
+    @property
+    def tax_ms(self) -> float:
+        """Return the CPU time of the platform beyond that of the work itself."""
+        return self.costs.total - self.in_process.cpu_ms
+
+
+@dataclass
 class TaskCost:
-    """The saturated throughput of a task: on the platform, by the simplest peer, and in ONNX Runtime alone."""
+    """The saturated platform, with payloads of several sizes, the smallest first; and the peers, by name."""
 
     drain: BacklogResult
-    peer: PeerThroughput
-    limit: RuntimeLimit
+    sizes: list[SizedCost]
+    peers: dict[str, BacklogResult] = field(default_factory=dict)
 
     @property
-    def limit_ratio(self) -> float:
-        """Return the platform's throughput as a share of ONNX Runtime's alone."""
-        return self.drain.per_second / self.limit.best.per_second
+    def in_process(self) -> InProcessSpeed:
+        """Return the speed in one process of payloads as they are."""
+        return self.sizes[0].in_process
+
+    @cached_property
+    def lines(self) -> dict[str, CostLine]:
+        """Return costs as lines over the size: of each stage, in total, and the tax, which is without the work."""
+        kilobytes = [size.kilobytes for size in self.sizes]
+        total = fit_line(kilobytes, [size.costs.total for size in self.sizes])
+        stages = fit_stages(kilobytes, [size.costs.by_stage for size in self.sizes])
+        return stages | {"total": total, "tax": self.tax}
+
+    @cached_property
+    def tax(self) -> CostLine:
+        """Return what the platform adds to the work in one process."""
+        return fit_line([size.kilobytes for size in self.sizes], [size.tax_ms for size in self.sizes])
 
     @property
-    def end_to_end_ratio(self) -> float:
-        """Return the platform's throughput as a share of ONNX Runtime's with preprocessing and decoding."""
-        return self.drain.per_second / self.limit.whole
-
-    @property
-    def peer_ratio(self) -> float:
-        """Return the platform's throughput as a share of the peer's."""
-        return self.drain.per_second / self.peer.per_second
-
-
-def make_payloads(task: Task, count: int, seed: int) -> Sequence[bytes]:
-    """Return distinct payloads of the task's demonstration."""
-    return [sample.payload for sample in islice(task.demonstration(seed), count)]
+    def ratios(self) -> dict[str, float]:
+        """Return the platform's throughput as a share of each other's."""
+        others = {
+            "in one process": self.in_process.per_second,
+            "ONNX Runtime alone": self.in_process.runtime_per_second,
+            **{name: peer.per_second for name, peer in self.peers.items()},
+        }
+        return {name: self.drain.per_second / per_second for name, per_second in others.items()}

@@ -49,7 +49,7 @@ async def measure_overview(rate: float, seconds: float) -> OverviewCost:
 async def _measure_load(stack: Stack, payloads: list[bytes], rate: float, seconds: float) -> float:
     """Return the cores that the API uses during a load."""
     before = stack.cpu()
-    plan = load_generator.LoadPlan(stack.settings.bootstrap, TASK, rate, 0, seconds, 30)
+    plan = load_generator.LoadPlan(stack.settings.bootstrap, TASK, (load_generator.Phase(rate, seconds),), 0, 30)
     await run_in_process(load_generator.run_load, plan, payloads)
     return resource_usage.core_usage(before, stack.cpu()).by_process["api"]
 

@@ -1,7 +1,7 @@
 """The command line of the benchmark."""
 
 from benchmarks.__main__ import parse_options
-from benchmarks.run import PARTS, BenchmarkOptions
+from benchmarks.options import PARTS, QUICK, BenchmarkOptions
 
 
 def test_without_options_everything_is_measured() -> None:
@@ -13,3 +13,9 @@ def test_parts_and_lengths_can_be_chosen() -> None:
     assert (options.only, options.rates, options.seconds) == (("latency", "limit"), (200.0,), 5.0)
     options = parse_options(["--only", "replay", "--events", "5000"])
     assert (options.only, options.events) == (("replay",), 5000)
+
+
+def test_the_quick_form_measures_few_parts_and_its_lengths_can_be_chosen_too() -> None:
+    assert parse_options(["--quick"]) == QUICK
+    options = parse_options(["--quick", "--requests", "500"])
+    assert (options.requests, options.rates) == (500, QUICK.rates)

@@ -3,11 +3,21 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from benchmarks import resource_usage
 from benchmarks.child_process import BenchmarkError, run_in_process
+
+NESTED = """
+import subprocess, sys
+if programs := sys.argv[1:]:
+    subprocess.run([programs[0], __file__, *programs[1:]])
+else:
+    print("ready", flush=True)
+    input()
+"""
 
 
 def test_memory_of_a_tree_counts_its_children() -> None:
@@ -35,6 +45,23 @@ def test_cores_in_use_are_those_of_the_tree() -> None:
     busy = resource_usage.core_usage(before, resource_usage.measure_cpu({"me": os.getpid()}))
     assert 0 < busy.total <= 2
     assert sum(busy.milliseconds_each(10).values()) == pytest.approx(busy.total * busy.seconds * 100)
+
+
+def test_flinks_jvm_and_its_workers_are_stages_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "nested.py").write_text(NESTED)
+    (tmp_path / "java").symlink_to(Path(sys.executable).resolve())
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / "nested.py", tmp_path / "java", sys.executable],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        memory = resource_usage.measure_memory({"preprocess": process.pid})
+    finally:
+        process.communicate(b"\n")
+    assert set(memory.by_process) == {"preprocess", "preprocess JVM", "preprocess workers"}
 
 
 async def test_the_peak_memory_is_that_of_the_process_alone() -> None:

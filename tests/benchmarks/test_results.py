@@ -1,24 +1,29 @@
 """The results of a run say which targets are met; parts that were not measured have no targets."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import report
-from benchmarks.latency import summarize_load
+from benchmarks.commands import CommandTime
+from benchmarks.in_process import InProcessSpeed
+from benchmarks.latency import LatencyDistribution, summarize_load
 from benchmarks.load_generator import LoadResult, RequestTimes
-from benchmarks.peer import PeerThroughput
+from benchmarks.overload import Overload
 from benchmarks.resource_usage import CoreUsage, Memory
 from benchmarks.results import BenchmarkResults
 from benchmarks.runtime_limit import BatchSpeed, RuntimeLimit
-from benchmarks.task_costs import TaskCost
+from benchmarks.targets import list_targets
 from benchmarks.throughput import BacklogResult
 
 BUSY = CoreUsage(10, {"worker": 1.5}, others=0.0)
+REST = CoreUsage(60, {"worker": 0.1}, others=0.0)
+WHOLE = InProcessSpeed(750, 2.0, 1500, 1.0)
 TIMINGS = {"queued": 10.0, "preprocess": 1.0, "inference": 3.0, "total": 14.0}
 
 
 def make_backlog(per_second: float, busy: CoreUsage = BUSY) -> BacklogResult:
-    return BacklogResult(1000, 1000 / per_second, per_second, per_second, per_second, 0, busy)
+    return BacklogResult(1000, 1000 / per_second, per_second, per_second, 0, busy, busy)
 
 
 def make_results() -> BenchmarkResults:
@@ -26,39 +31,61 @@ def make_results() -> BenchmarkResults:
     return BenchmarkResults(
         {"cores": "2"},
         "lines",
+        rest=REST,
         at_rest=Memory("PSS", {"kafka": 300.0, "worker": 2500.0}),
-        latency=[summarize_load(200, LoadResult([sample] * 10, 100, 0))],
+        latency=[replace(summarize_load(200, LoadResult([sample] * 10, 0, 100, 0)), sent=2000, busy=BUSY)],
         saturated=[make_backlog(400), make_backlog(600), make_backlog(1000)],
-        alone=[PeerThroughput(0, 1000, 300, 1.0), PeerThroughput(1, 1000, 500, 1.0)],
-        limit=RuntimeLimit([BatchSpeed(1, 1, 2, 800), BatchSpeed(8, 1, 2, 1000)], 700, 0.5, 0.1),
+        whole=WHOLE,
+        limit=RuntimeLimit([BatchSpeed(1, 1, 2, 800), BatchSpeed(8, 1, 2, 1000)]),
     )
 
 
-def test_ratios_take_the_median_backlog_the_best_batch_and_the_better_peer() -> None:
-    ratios = make_results().ratios
-    assert ratios["saturated / limit"] == 0.6
-    assert ratios["saturated / one at a time"] == 1.2
+def test_ratios_take_the_median_backlog_and_the_best_batch() -> None:
+    assert make_results().ratios == {"saturated / in one process": 0.8, "saturated / ONNX Runtime alone": 0.6}
+
+
+def test_the_tax_is_the_time_of_an_event_beyond_rest_and_beyond_the_work_in_one_process() -> None:
+    assert make_results().stage_costs["saturated"].total == 14
+    assert make_results().tax_ms == 12
+    assert make_results().summary["tax, CPU ms of an event"] == 12
 
 
 def test_each_target_is_met_or_missed() -> None:
-    met = {target.name: target.met for target in make_results().targets}
-    assert met["latency p50 at 200/s"]
-    assert met["saturated / limit"]
-    assert not met["memory at rest"]
+    met = {target.name: target.met for target in list_targets(make_results())}
+    assert met["latency p99 at 200/s"]
+    assert not met["latency p50 at 200/s"]
+    assert met["saturated / in one process"]
+    assert not met["memory at rest, PSS"]
 
 
-def test_each_task_has_the_same_ratios() -> None:
+def test_a_load_with_lost_requests_meets_no_target() -> None:
     results = make_results()
-    limit = RuntimeLimit([BatchSpeed(8, 1, 2, 1000)], 800, 0.5, 0.1)
-    results.tasks["decision"] = TaskCost(make_backlog(400), PeerThroughput(1, 1000, 500, 1.0), limit)
-    cost = results.tasks["decision"]
-    assert (cost.limit_ratio, cost.end_to_end_ratio, cost.peer_ratio) == (0.4, 0.5, 0.8)
-    assert "| decision | 400 | 500 | 800 | 1000 | 0.80 | 0.50 | 0.40 |" in report.render_markdown(results)
+    results.latency = [replace(results.latency[0], unanswered=1)]
+    assert not any(target.met for target in list_targets(results) if target.name.startswith("latency"))
+
+
+def test_an_overload_must_lose_nothing_and_end_soon() -> None:
+    results = make_results()
+    calm = LatencyDistribution(10, 10, 10, 10, 10)
+    results.overload = Overload(100, 400, 60, 10_000, 0, 0, calm, calm, recovery_seconds=None, observed_seconds=150)
+    met = {target.name: target.met for target in list_targets(results) if target.name.startswith("overload")}
+    assert met == {
+        "overload, requests without an answer": True,
+        "overload, from its end until p99 is normal": False,
+    }
+    assert "| from its end until p99 is normal | more than 150 s |" in report.render_markdown(results)
+
+
+def test_commands_are_reported() -> None:
+    results = make_results()
+    results.commands = {"hindsight status": CommandTime(1.5, 1.25)}
+    assert "| hindsight status | 1.50 | 1.25 |" in report.render_markdown(results)
+    assert not next(target.met for target in list_targets(results) if target.name == "hindsight status")
 
 
 def test_parts_that_were_not_measured_have_no_targets() -> None:
     empty = BenchmarkResults({}, "")
-    assert (empty.targets, empty.ratios) == ([], {})
+    assert (list_targets(empty), empty.ratios, empty.summary) == ([], {}, {})
     assert report.render_markdown(empty)
 
 
@@ -72,5 +99,5 @@ def test_figures_of_a_busy_machine_are_provisional() -> None:
 
 def test_both_files_are_written(tmp_path: Path) -> None:
     path = report.save_results(make_results(), tmp_path / "results", "now")
-    assert "| saturated / limit | 0.60 | >= 0.5 | met |" in path.read_text()
-    assert json.loads(path.with_suffix(".json").read_text())["throughput"] == 600
+    assert "| saturated / in one process | 0.80 | >= 0.7 | met |" in path.read_text()
+    assert json.loads(path.with_suffix(".json").read_text())["summary"]["saturated, events/s"] == 600

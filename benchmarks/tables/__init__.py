@@ -1,0 +1,1 @@
+"""The results as tables, one module for each part of the benchmark."""
