@@ -11,13 +11,15 @@ fetch as soon as there is one record. With many partitions each response costs m
 the archive and the recorder used a third of a core each.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 from aiokafka.structs import ConsumerRecord
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
+from mode import Service
+from mode.utils.futures import maybe_async
 
 from app.kafka.connection import READ_COMMITTED
 from app.settings import MiB
@@ -46,7 +48,7 @@ class BatchConsumer(Consumer):
     """Faust's consumer, of batches of committed records."""
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
-        return _CommittedThread(self, loop=self.loop, beacon=self.beacon)
+        return _MainLoopConsumer(self)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, RecordBatch]]:
         """Yield the next records of each partition as one message, as long as no rebalance has begun."""
@@ -89,10 +91,38 @@ class LowPriorityConsumer(BatchConsumer):
     """Consumer for background workers: few, large fetches."""
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
-        return _LowPriorityThread(self, loop=self.loop, beacon=self.beacon)
+        return _LowPriorityConsumer(self)
 
 
-class _CommittedThread(AIOKafkaConsumerThread):
+class _MainLoopConsumer(AIOKafkaConsumerThread):
+    """What Faust runs in a thread, in the main loop: no call between threads, and no wait for the interpreter's lock.
+
+    A main loop that hangs sends no heartbeats to the broker either, so its partitions go to another worker.
+    """
+
+    wait_for_shutdown = False
+    maybe_start = Service.maybe_start
+    start = Service.start
+    stop = Service.stop
+    crash = Service.crash
+    set_shutdown = Service.set_shutdown
+    _stopped_set = Service._stopped_set
+    _stop_children = Service._stop_children
+    _stop_futures = Service._stop_futures
+    _stop_exit_stacks = Service._stop_exit_stacks
+
+    def __init__(self, consumer: Consumer) -> None:
+        super().__init__(consumer, loop=consumer.loop, thread_loop=consumer.loop, beacon=consumer.beacon)
+
+    async def on_stop(self) -> None:
+        """Leave the group."""
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    async def call_thread(self, fun: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
+        """Call a function that Faust would call in the thread."""
+        return await maybe_async(fun(*args, **kwargs))
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         # Faust has no setting for it. aiokafka reads the attribute once, when the consumer starts.
@@ -100,7 +130,7 @@ class _CommittedThread(AIOKafkaConsumerThread):
         return consumer
 
 
-class _LowPriorityThread(_CommittedThread):
+class _LowPriorityConsumer(_MainLoopConsumer):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_min_bytes, consumer._fetch_max_wait_ms = MIN_FETCH_BYTES, MAX_FETCH_WAIT_MS
