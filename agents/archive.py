@@ -17,8 +17,8 @@ from app.streams.faust_app import App, register_agent
 STAGE = "archive"
 MAX_COMMIT_BYTES = 16 * MiB
 FAUST_SETTINGS = {
-    # A backlog stays in Kafka: the limit of events of each topic that wait in memory for the next batch ...
-    "stream_buffer_maxsize": 32,
+    # A backlog stays in Kafka: the limit of record batches of each topic that wait in memory for the next commit ...
+    "stream_buffer_maxsize": 4,
     # ... and of bytes of each partition. A larger event is fetched alone.
     "consumer_max_fetch_size": MiB,
 }

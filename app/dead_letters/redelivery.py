@@ -6,7 +6,6 @@ would have had, and supersedes the failed one. A header names the dead letter, w
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from app.dead_letters.letter import DeadLetterEntry
 from app.dead_letters.store import REPLAY_OF_HEADER
@@ -41,21 +40,8 @@ async def redeliver(
     try:
         published, refused = 0, list[tuple[str, str]]()
         for chunk in _chunks(originals):
-            # Send all before awaiting the first: an idempotent producer keeps the order within a partition.
-            chunk_iterator = iter(chunk)
-
-            async def send(
-                record: Record, chunk_iterator: Iterator[tuple[DeadLetterEntry, Record]] = chunk_iterator
-            ) -> Any:
-                original_partition = next(chunk_iterator)[0].partition
-                partition = (
-                    original_partition if original_partition in await producer.partitions_for(record.topic) else None
-                )
-                return await producer.send(
-                    record.topic, record.value, record.key, partition=partition, headers=list(record.headers)
-                )
-
-            errors = await publish_confirmed(send, [record for _, record in chunk])
+            partitions = [letter.partition for letter, _ in chunk]
+            errors = await publish_confirmed(producer, [record for _, record in chunk], partitions)
             for (letter, _), error in zip(chunk, errors, strict=True):
                 if error is None:
                     published += 1

@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import pyarrow.dataset as ds
+from aiokafka import AIOKafkaProducer
 
 from app.errors import Unpublishable
 from app.eventlog import snapshot
@@ -27,7 +28,7 @@ from app.importers.example_events import SOURCE, EventBuilder, ExampleEvents
 from app.inference.handler import STAGE, InferenceHandler
 from app.inference.mlserver.client import InferenceClient
 from app.inference.routing import pin_champion
-from app.kafka.producers import RecordSender, open_producer, publish_confirmed
+from app.kafka.producers import open_producer, publish_confirmed
 from app.settings import Settings
 from app.streams.delivery import DeliveryGuard
 from models.base import Rejected, Task
@@ -69,10 +70,10 @@ class Importer:
         """Import all rows. Raises KafkaError without a broker, OSError if a storage is unavailable."""
         known = await asyncio.to_thread(self._imported_feedback_ids)
         rows = iter(parsed_rows)
-        async with open_producer(self._settings) as send:
+        async with open_producer(self._settings) as producer:
             # Reading and preprocessing are slow, so they run in a thread.
             while chunk := await asyncio.to_thread(lambda: list(islice(rows, self._settings.batch_size))):
-                await self._publish_all(send, await asyncio.to_thread(self._build_all, chunk, known))
+                await self._publish_all(producer, await asyncio.to_thread(self._build_all, chunk, known))
                 progress(self._counts.total)
         return self._counts
 
@@ -115,19 +116,19 @@ class Importer:
             return events
         return None
 
-    async def _publish_all(self, send: RecordSender, examples: Sequence[ExampleEvents]) -> None:
+    async def _publish_all(self, producer: AIOKafkaProducer, examples: Sequence[ExampleEvents]) -> None:
         """Publish requests, then predictions, then feedback, each confirmed before the next."""
-        requested = await self._publish_records(send, examples, lambda example: example.request)
+        requested = await self._publish_records(producer, examples, lambda example: example.request)
         with_output = [example for example in requested if example.prediction is not None]
         without_output = [example for example in requested if example.prediction is None]
-        predicted = await self._predict(send, without_output)
-        predicted += await self._publish_records(send, with_output, lambda example: example.prediction)
-        imported = await self._publish_records(send, predicted, lambda example: example.feedback)
+        predicted = await self._predict(producer, without_output)
+        predicted += await self._publish_records(producer, with_output, lambda example: example.prediction)
+        imported = await self._publish_records(producer, predicted, lambda example: example.feedback)
         self._counts.imported += len(imported)
 
     async def _publish_records(
         self,
-        send: RecordSender,
+        producer: AIOKafkaProducer,
         examples: Sequence[ExampleEvents],
         record_of: Callable[[ExampleEvents], Record | None],
     ) -> list[ExampleEvents]:
@@ -137,7 +138,7 @@ class Importer:
         """
         published = []
         records = [record for example in examples if (record := record_of(example)) is not None]
-        for example, error in zip(examples, await publish_confirmed(send, records), strict=True):
+        for example, error in zip(examples, await publish_confirmed(producer, records), strict=True):
             if isinstance(error, Unpublishable):
                 self._reject_row(RejectedRow(example.where, "unpublishable", str(error)))
             elif error is not None:
@@ -146,11 +147,11 @@ class Importer:
                 published.append(example)
         return published
 
-    async def _predict(self, send: RecordSender, examples: Sequence[ExampleEvents]) -> list[ExampleEvents]:
+    async def _predict(self, producer: AIOKafkaProducer, examples: Sequence[ExampleEvents]) -> list[ExampleEvents]:
         """Predict examples with the inference agent's handler and guard. Return those that have a prediction."""
 
         async def publish(records: Sequence[Record]) -> Sequence[Exception | None]:
-            errors = await publish_confirmed(send, records)
+            errors = await publish_confirmed(producer, records)
             for record in records:
                 if header_text(record.headers, "ce_type") == PredictionFailed.type:
                     answer = PredictionFailed.model_validate_json(record.value or b"")

@@ -9,7 +9,7 @@ import json
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from itertools import groupby, islice
@@ -162,16 +162,11 @@ class BatchPrediction:
     async def _publish(self, records: Sequence[Record]) -> Sequence[Exception | None]:
         errors: list[Exception | None] = [None] * len(records)
         if self._producer is not None:
-            errors = await publish_confirmed(self._send, records)
+            errors = await publish_confirmed(self._producer, records)
         for record, error in zip(records, errors, strict=True):
             if error is None and record.topic == topics.predictions(self._task.name):
                 self._rows.append(to_row(record))
         return errors
-
-    async def _send(self, record: Record) -> Awaitable[Any]:
-        assert self._producer is not None
-        headers = list(record.headers)
-        return await self._producer.send(record.topic, record.value, record.key, headers=headers)  # type: ignore[no-any-return]
 
     def _create_producer(self) -> AIOKafkaProducer:
         max_request_size = topics.max_message_bytes(self._settings)

@@ -9,7 +9,7 @@ group's offset is committed behind it.
 
 from collections.abc import AsyncIterator, Sequence
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from app.events import topics
 from app.events.answers import build_dead_letter, build_failed_prediction
@@ -17,7 +17,7 @@ from app.events.cloudevents import ConsumedRecord, Record, TopicId, event_identi
 from app.events.types import Failure
 from app.kafka import clients, record_parser
 from app.kafka.lag import PREPROCESS_GROUP
-from app.kafka.producers import RecordSender, open_producer, publish_confirmed
+from app.kafka.producers import open_producer, publish_confirmed
 from app.kafka.reader import fetch_offset_ranges, to_consumed_record
 from app.preprocess.preprocessor import MAX_KEY_BYTES, STAGE
 from app.settings import Settings
@@ -37,7 +37,7 @@ async def skip_oversized(settings: Settings, task: str) -> int:
     consumer = clients.create_consumer(settings, group_id=PREPROCESS_GROUP, auto_offset_reset="earliest")
     await consumer.start()
     try:
-        async with open_producer(settings) as send:
+        async with open_producer(settings) as producer:
             for partition, log in (await fetch_offset_ranges(settings, [topics.requests(task)])).items():
                 begin = max(await consumer.committed(partition) or 0, log.begin)
                 end = min(log.end, begin + MAX_LOOKAHEAD_RECORDS)
@@ -49,7 +49,7 @@ async def skip_oversized(settings: Settings, task: str) -> int:
                 if last is None:
                     continue
                 async for chunk in _read(consumer, partition, log.topic_id, begin, last + 1):
-                    skipped += await _skip_chunk(settings, task, chunk, send)
+                    skipped += await _skip_chunk(settings, task, chunk, producer)
                 await consumer.commit({partition: last + 1})
     finally:
         await consumer.stop()
@@ -69,14 +69,16 @@ async def _read(
         yield [to_consumed_record(record, topic_id) for record in batches[partition] if record.offset < end]
 
 
-async def _skip_chunk(settings: Settings, task: str, chunk: Sequence[ConsumedRecord], send: RecordSender) -> int:
+async def _skip_chunk(
+    settings: Settings, task: str, chunk: Sequence[ConsumedRecord], producer: AIOKafkaProducer
+) -> int:
     outputs: list[Record] = []
     rejected = 0
     for record in chunk:
         reason = oversize_reason(settings, record)
         outputs += [build_republished(record)] if reason is None else build_rejection(task, record, reason)
         rejected += reason is not None
-    for error in await publish_confirmed(send, outputs):
+    for error in await publish_confirmed(producer, outputs):
         if error is not None:
             raise error
     return rejected

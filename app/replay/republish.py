@@ -8,13 +8,14 @@ import asyncio
 import math
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
+from aiokafka import AIOKafkaProducer
 
 from app.errors import SetupError
 from app.events.cloudevents import Record
@@ -99,25 +100,25 @@ async def _publish(
     mark = str(uuid.uuid4()).encode()
     started, first_time, published = time.monotonic(), None, 0
     pending: list[Record] = []
-    async with open_producer(settings) as send:
+    async with open_producer(settings) as producer:
         for row in _rows(connection, settings):
             first_time = row["time_us"] if first_time is None else first_time
             due_time = started + max(
                 (row["time_us"] - first_time) / 1e6 / rate.speed, (published + len(pending)) / rate.max_per_second
             )
             if pending and (len(pending) == _BATCH_SIZE or due_time > time.monotonic() + _LINGER_SECONDS):
-                published += await _publish_batch(send, pending)
+                published += await _publish_batch(producer, pending)
                 progress(published)
                 pending = []
             await asyncio.sleep(max(0.0, due_time - time.monotonic()))
             pending.append(Record(topic, row["key"], row["value"], _headers(row, mark)))
-        published += await _publish_batch(send, pending)
+        published += await _publish_batch(producer, pending)
         progress(published)
     return published
 
 
-async def _publish_batch(send: Callable[[Record], Awaitable[Awaitable[Any]]], records: list[Record]) -> int:
-    for error in await publish_confirmed(send, records):
+async def _publish_batch(producer: AIOKafkaProducer, records: list[Record]) -> int:
+    for error in await publish_confirmed(producer, records):
         if error is not None:
             raise error
     return len(records)

@@ -2,89 +2,103 @@
 
 import asyncio
 import math
-import time
 from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
-
-from faust.types import EventT
+from typing import Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
-_POLL_SECONDS = 0.05
-"""Interval at which a waiting batch is checked for its limits."""
 
 
 @dataclass(frozen=True)
 class BatchLimits:
-    """Limits of a batch: its events, the wait of its first event, its bytes. A single event may exceed `max_bytes`."""
+    """Limits of a batch: its events, the wait of its first event, its bytes."""
 
     max_events: int
     max_wait_seconds: float
     max_bytes: float = math.inf
 
 
-def payload_bytes(event: EventT[Any]) -> int:
-    """Return the size of an event's payload."""
-    return len(event.message.value or b"")
+class ItemSize(NamedTuple):
+    """Size of an item of a stream, which may hold many events."""
+
+    events: int = 1
+    bytes: int = 0
 
 
-async def batch_events(
-    events: AsyncIterable[T], limits: BatchLimits, size: Callable[[T], int] = lambda _: 0
+async def batch_items(
+    items: AsyncIterable[T], limits: BatchLimits, size: Callable[[T], ItemSize] = lambda _: ItemSize()
 ) -> AsyncGenerator[list[T], None]:
-    """Yield batches of the events, each as soon as a limit is reached.
+    """Yield batches of the stream's items, each as soon as a limit is reached. An item above a limit is alone.
 
     Faust's own `noack_take` wakes up at every interval and starts a new interval after each batch. This generator waits
-    for the first event, and yields at once the events that arrived while the previous batch was handled.
+    for the first item, and yields at once the items that arrived while the previous batch was handled.
     """
     buffer = _BatchBuffer[T](limits, size)
-    filling = asyncio.create_task(buffer.fill(events))
+    filling = asyncio.create_task(buffer.fill(items))
     try:
-        while True:
-            if not await buffer.wait_for_event(filling):
-                filling.result()
-                return
-            deadline = time.monotonic() + limits.max_wait_seconds
-            while not buffer.full and not filling.done() and (remaining := deadline - time.monotonic()) > 0:
-                await asyncio.sleep(min(remaining, _POLL_SECONDS))
+        while await buffer.wait_for_item():
+            await buffer.wait_until_full(limits.max_wait_seconds)
             yield buffer.take()
+        await filling  # raises the error of the stream
     finally:
         filling.cancel()
 
 
 class _BatchBuffer(Generic[T]):
-    """Events for the next batch: never more than one batch may hold."""
+    """Items for the next batch: never more than one batch may hold."""
 
-    def __init__(self, limits: BatchLimits, size: Callable[[T], int]) -> None:
+    def __init__(self, limits: BatchLimits, size: Callable[[T], ItemSize]) -> None:
         self._limits = limits
         self._size = size
-        self._events: list[T] = []
-        self._buffered_bytes = 0
+        self._items: list[T] = []
+        self._total = ItemSize(0)
+        self._ended = False
         self._filled = asyncio.Event()
+        self._full = asyncio.Event()
         self._emptied = asyncio.Event()
 
-    @property
-    def full(self) -> bool:
-        return len(self._events) >= self._limits.max_events or self._buffered_bytes >= self._limits.max_bytes
-
-    async def fill(self, events: AsyncIterable[T]) -> None:
-        async for event in events:
-            self._events.append(event)
-            self._buffered_bytes += self._size(event)
+    async def fill(self, items: AsyncIterable[T]) -> None:
+        """Take items from the stream until it ends, whenever there is room."""
+        try:
+            async for item in items:
+                size = self._size(item)
+                total = ItemSize(self._total.events + size.events, self._total.bytes + size.bytes)
+                if self._items and (total.events > self._limits.max_events or total.bytes > self._limits.max_bytes):
+                    await self._wait_until_empty()
+                    total = size
+                self._items.append(item)
+                self._total = total
+                self._filled.set()
+                if total.events >= self._limits.max_events or total.bytes >= self._limits.max_bytes:
+                    await self._wait_until_empty()
+        finally:
+            self._ended = True
             self._filled.set()
-            if self.full:
-                self._emptied.clear()
-                await self._emptied.wait()
+            self._full.set()
 
-    async def wait_for_event(self, filling: "asyncio.Task[None]") -> bool:
-        """Wait for an event. Return False if the stream has ended."""
-        if not self._events:
-            self._filled.clear()
-            waiting = asyncio.create_task(self._filled.wait())
-            await asyncio.wait((filling, waiting), return_when=asyncio.FIRST_COMPLETED)
-            waiting.cancel()
-        return bool(self._events)
+    async def _wait_until_empty(self) -> None:
+        self._emptied.clear()
+        self._full.set()
+        await self._emptied.wait()
+
+    async def wait_for_item(self) -> bool:
+        """Wait for an item. Return False if the stream has ended."""
+        await self._filled.wait()
+        return bool(self._items)
+
+    async def wait_until_full(self, seconds: float) -> None:
+        """Wait until the batch takes no more items, at most for this time."""
+        if seconds > 0 and not self._full.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._full.wait()
 
     def take(self) -> list[T]:
-        batch, self._events, self._buffered_bytes = self._events, [], 0
+        """Return the batch, and start the next."""
+        batch, self._items, self._total = self._items, [], ItemSize(0)
+        if not self._ended:
+            self._filled.clear()
+            self._full.clear()
         self._emptied.set()
         return batch

@@ -1,7 +1,7 @@
 """Faust apps and agents with guarded delivery: raw records in, confirmed records out."""
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import faust
@@ -10,19 +10,21 @@ from faust.types import EventT
 
 from app.backoff import retry
 from app.events import topics
-from app.events.cloudevents import ConsumedRecord, Origin, Record, TopicId
+from app.events.cloudevents import ConsumedRecord, Record, TopicId
 from app.kafka import clients, connection
-from app.kafka.producers import CONFIRM_SECONDS, publish_confirmed
+from app.kafka.producers import CONFIRM_SECONDS, MAX_BATCH_BYTES, publish_confirmed
+from app.kafka.reader import to_consumed_record
 from app.kafka.topic_ids import TopicIdCache, fetch_topic_ids
-from app.settings import Settings
-from app.streams.batching import BatchLimits, batch_events, payload_bytes
+from app.settings import MiB, Settings
+from app.streams.batching import BatchLimits, ItemSize, batch_items
 from app.streams.delivery import BatchHandler, BatchPublisher, DeliveryGuard, HandlerResult, RejectionBuilder
-from app.streams.faust_consumers import CommittedConsumer, LowPriorityConsumer
+from app.streams.faust_consumers import BatchConsumer, LowPriorityConsumer, RecordBatch
 
 log = logging.getLogger(__name__)
 
 App = faust.App
 METADATA_MAX_AGE_MS = 10_000
+LOW_PRIORITY_POLL_RECORDS = 500
 
 
 def make_app(settings: Settings, group: str, *, low_priority: bool = False, **overrides: Any) -> App:
@@ -40,7 +42,11 @@ def make_app(settings: Settings, group: str, *, low_priority: bool = False, **ov
         "key_serializer": "raw",
         "value_serializer": "raw",
         "consumer_auto_offset_reset": "earliest",
-        "consumer_max_fetch_size": topics.max_message_bytes(settings),
+        # A message is a batch of so many bytes and records of a partition. A larger record is fetched alone.
+        "consumer_max_fetch_size": MiB,
+        "broker_max_poll_records": LOW_PRIORITY_POLL_RECORDS if low_priority else settings.batch_size,
+        # Four messages of each partition wait in memory. Then its topic is no longer fetched, and the last fetch fits.
+        "stream_buffer_maxsize": 5 * settings.partitions,
         # A broker that has just started may not know all topics yet: a group that assigned without one assigns again.
         "consumer_metadata_max_age_ms": METADATA_MAX_AGE_MS,
         "broker_commit_interval": 0.5,
@@ -50,19 +56,19 @@ def make_app(settings: Settings, group: str, *, low_priority: bool = False, **ov
         "broker_request_timeout": 20.0,
         # Unacknowledged events are redelivered: a rebalance need not wait for events that wait for a model.
         "stream_wait_empty": False,
-        "stream_buffer_maxsize": 8 * settings.batch_size,
         "producer_acks": -1,
         # A table is a cache: it has no standby copy, and its changelog may have been created again.
         "table_standby_replicas": 0,
         "recovery_consistency_check": False,
-        "producer_linger": 0.002,
+        "producer_linger": 0.0,
+        "producer_max_batch_size": MAX_BATCH_BYTES,
         "producer_request_timeout": CONFIRM_SECONDS,
         "producer_max_request_size": topics.max_message_bytes(settings),
     }
     clients.install_record_parser(settings)
     app = faust.App(group, **(defaults | connection.faust_settings(settings) | overrides))
     # A class variable of Faust's transport, set for this app only.
-    app.transport.Consumer = LowPriorityConsumer if low_priority else CommittedConsumer  # type: ignore[misc]
+    app.transport.Consumer = LowPriorityConsumer if low_priority else BatchConsumer  # type: ignore[misc]
     return app
 
 
@@ -83,8 +89,8 @@ def register_agent(
     guard = DeliveryGuard(stage, handle, create_publisher(app), reject)
 
     async def run(stream: Any) -> None:
-        async for events in batch_events(stream.noack().events(), limits, payload_bytes):
-            batch = [await converter.convert(event) for event in events]
+        async for events in batch_items(stream.noack().events(), limits, _size):
+            batch = [record for event in events for record in await converter.convert(event.message)]
             on_delivered(batch, await guard.deliver(batch))
             for event in events:
                 await stream.ack(event)
@@ -93,37 +99,35 @@ def register_agent(
     app.agent(app.topic(topic, internal=False), name=name, concurrency=1)(run)
 
 
+def _size(event: EventT[Any]) -> ItemSize:
+    batch: Any = event.message
+    return ItemSize(len(batch.records), batch.bytes)
+
+
 def create_publisher(app: App) -> BatchPublisher:
     """Return a publisher of confirmed records, with the app's own producer."""
 
-    async def send(record: Record) -> Awaitable[Any]:
-        producer = await app.maybe_start_producer()
-        headers = list(record.headers)
-        return await producer.send(record.topic, record.key, record.value, None, None, headers)  # type: ignore[no-any-return]
-
     async def publish(records: Sequence[Record]) -> Sequence[Exception | None]:
-        return await publish_confirmed(send, records)
+        producer = await app.maybe_start_producer()
+        # Faust's `send` takes single records only.
+        return await publish_confirmed(producer._ensure_producer(), records)
 
     return publish
 
 
 class RecordConverter:
-    """Converter of Faust's events to records with their origin, which includes the topic id."""
+    """Converter of Faust's messages to records with their origin, which includes the topic id."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._topic_ids = TopicIdCache()
 
-    async def convert(self, event: EventT[Any]) -> ConsumedRecord:
-        """Return the record of an event. Its offset shows whether the topic may have been created again."""
-        message = event.message
-        position = (message.topic, message.partition, message.offset)
-        topic_id = self._topic_ids.get(*position) or await self._fetch_topic_id(message.topic)
-        self._topic_ids.put(*position, topic_id)
-        origin = Origin(topic_id, *position, round(message.timestamp * 1000))
-        headers: Any = message.headers or ()
-        items = headers.items() if isinstance(headers, dict) else headers
-        return ConsumedRecord(origin, message.key, message.value, tuple((name, value or b"") for name, value in items))
+    async def convert(self, batch: RecordBatch) -> list[ConsumedRecord]:
+        """Return a batch's records. Its offsets show whether the topic may have been created again."""
+        topic, partition, first = batch.topic, batch.partition, batch.records[0].offset
+        topic_id = self._topic_ids.get(topic, partition, first) or await self._fetch_topic_id(topic)
+        self._topic_ids.put(topic, partition, batch.offset, topic_id)
+        return [to_consumed_record(record, topic_id) for record in batch.records]
 
     async def _fetch_topic_id(self, topic: str) -> TopicId:
         topic_ids = await retry(

@@ -7,34 +7,37 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.streams.batching import BatchLimits, batch_events
+from app.streams.batching import BatchLimits, ItemSize, batch_items
+
+EVENT_SIZES = st.tuples(st.integers(1, 5), st.integers(0, 9))
 
 
-async def stream_events(*numbers: int, pause: float = 0.0) -> AsyncIterator[int]:
+async def stream_items(*numbers: int, pause: float = 0.0) -> AsyncIterator[int]:
     for number in numbers:
         if pause:
             await asyncio.sleep(pause)
         yield number
 
 
-@given(st.integers(0, 50), st.integers(1, 9))
-def test_every_event_is_in_one_batch_in_order_and_no_batch_exceeds_its_limit(count: int, max_events: int) -> None:
+@given(st.lists(EVENT_SIZES, max_size=30), st.integers(1, 9), st.integers(1, 20), st.sampled_from([0, 0.001]))
+def test_every_item_is_in_one_batch_in_order_and_only_a_single_item_exceeds_a_limit(
+    made: list[tuple[int, int]], max_events: int, max_bytes: int, wait: float
+) -> None:
+    sizes = [ItemSize(*size) for size in made]
+
     async def collect() -> list[list[int]]:
-        batches = []
-        async for batch in batch_events(stream_events(*range(count)), BatchLimits(max_events, 0)):
-            await asyncio.sleep(0)
-            batches.append(batch)
-            if sum(map(len, batches)) == count:
-                break
-        return batches
+        limits = BatchLimits(max_events, wait, max_bytes)
+        return [batch async for batch in batch_items(stream_items(*range(len(sizes))), limits, sizes.__getitem__)]
 
     batches = asyncio.run(collect())
-    assert [event for batch in batches for event in batch] == list(range(count))
-    assert all(1 <= len(batch) <= max_events for batch in batches)
+    assert [item for batch in batches for item in batch] == list(range(len(sizes)))
+    for batch in batches:
+        events, size = (sum(sizes[item][axis] for item in batch) for axis in (0, 1))
+        assert len(batch) == 1 or (batch and events <= max_events and size <= max_bytes)
 
 
-async def test_events_that_arrive_while_a_batch_is_handled_are_the_next_batch() -> None:
-    stream = batch_events(stream_events(*range(10), pause=0.001), BatchLimits(100, 0))
+async def test_items_that_arrive_while_a_batch_is_handled_are_the_next_batch() -> None:
+    stream = batch_items(stream_items(*range(10), pause=0.001), BatchLimits(100, 0))
     first = await anext(stream)
     await asyncio.sleep(0.1)
     second = await anext(stream)
@@ -43,13 +46,13 @@ async def test_events_that_arrive_while_a_batch_is_handled_are_the_next_batch() 
     await stream.aclose()
 
 
-async def test_the_first_event_of_a_batch_waits_for_others_within_the_limit() -> None:
-    stream = batch_events(stream_events(1, 2, 3, pause=0.005), BatchLimits(100, 0.2))
+async def test_the_first_item_of_a_batch_waits_for_others_within_the_limit() -> None:
+    stream = batch_items(stream_items(1, 2, 3, pause=0.005), BatchLimits(100, 0.2))
     assert await anext(stream) == [1, 2, 3]
     await stream.aclose()
 
 
-async def test_no_more_events_are_taken_from_the_stream_than_a_batch_may_hold() -> None:
+async def test_no_more_items_are_taken_from_the_stream_than_a_batch_may_hold_and_one() -> None:
     taken = 0
 
     async def endless() -> AsyncIterator[int]:
@@ -58,7 +61,7 @@ async def test_no_more_events_are_taken_from_the_stream_than_a_batch_may_hold() 
             taken += 1
             yield taken
 
-    stream = batch_events(endless(), BatchLimits(4, 0))
+    stream = batch_items(endless(), BatchLimits(4, 0))
     batch = await anext(stream)
     await asyncio.sleep(0.01)
     assert taken <= len(batch) + 4 + 1
@@ -71,11 +74,14 @@ async def test_a_stream_that_fails_ends_its_batches_with_the_error() -> None:
         yield 1
 
     with pytest.raises(OSError, match="gone"):
-        await anext(batch_events(fail(), BatchLimits(4, 0)))
+        await anext(batch_items(fail(), BatchLimits(4, 0)))
 
 
-async def test_a_batch_ends_at_its_limit_of_bytes() -> None:
-    stream = batch_events(stream_events(3, 3, 3, 3), BatchLimits(100, 5, max_bytes=6), size=lambda event: event)
-    assert await anext(stream) == [3, 3]
-    assert await anext(stream) == [3, 3]
+async def test_a_batch_ends_at_its_limit_of_bytes_without_a_wait() -> None:
+    stream = batch_items(
+        stream_items(3, 3, 3, 3), BatchLimits(100, 60, max_bytes=6), size=lambda item: ItemSize(1, item)
+    )
+    async with asyncio.timeout(10):
+        assert await anext(stream) == [3, 3]
+        assert await anext(stream) == [3, 3]
     await stream.aclose()
