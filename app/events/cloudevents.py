@@ -30,6 +30,7 @@ MAX_HEADER_BYTES = 64 * 1024
 _EXTENSION_NAME = re.compile(r"[a-z0-9]{1,20}")
 _VERSIONED_TYPE = re.compile(r"(hindsight\..+)\.v([1-9][0-9]{0,3})")
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_MARKS = {"ce_replay", "ce_partial"}
 CORE_ATTRIBUTES = {"specversion", "id", "type", "source", "subject", "time"}
 
 
@@ -114,6 +115,7 @@ def decode_headers(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str
     return texts
 
 
+@lru_cache(maxsize=1024)
 def split_version(type: str) -> tuple[str, int]:
     """Return the name and version of a type. Raises `Rejected` (code `unknown_type`) if it is not a platform type."""
     match = _VERSIONED_TYPE.fullmatch(type)
@@ -230,6 +232,11 @@ def header_text(headers: Iterable[tuple[str, bytes]] | Mapping[str, bytes], name
     items = headers.items() if isinstance(headers, Mapping) else headers
     values = [value for key, value in items if key == name]
     return values[-1].decode(errors="replace") if values else None
+
+
+def is_marked(headers: Iterable[tuple[str, bytes]]) -> bool:
+    """Return whether a record is republished history or a partial answer of a session: neither is counted."""
+    return not _MARKS.isdisjoint([name for name, _ in headers])
 
 
 @dataclass(frozen=True)
