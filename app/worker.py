@@ -14,6 +14,7 @@ from app.monitoring import metrics
 from app.monitoring.heartbeat import Heartbeat, clear_wait, report_wait
 from app.settings import Settings, settings
 from app.streams.faust_app import App, make_app
+from app.system.arrow import avoid_pandas
 from app.system.priority import BACKGROUND_NICENESS, lower_priority
 from app.tasks import load_tasks
 
@@ -50,6 +51,7 @@ def _inference() -> ProcessSpec:
 
 
 def _archive() -> ProcessSpec:
+    avoid_pandas()
     from agents import archive
 
     return ProcessSpec(
@@ -63,7 +65,7 @@ def _archive() -> ProcessSpec:
 
 def _recorder() -> ProcessSpec:
     from agents import catalog, outcomes, repartition
-    from app.catalog.rebuild import ensure_catalog
+    from app.catalog.existence import ensure_catalog
 
     def register(app: App, config: Settings) -> None:
         tasks = load_tasks(config)

@@ -82,6 +82,18 @@ class Catalog:
         with self._write_transaction() as connection:
             project_records(connection, records)
 
+    def with_feedback(self, prediction_ids: Collection[str]) -> set[str]:
+        """Return those of the predictions that have feedback, or retractions of it."""
+        with self._read_transaction() as connection:
+            return {
+                prediction_id
+                for chunk in _chunks(prediction_ids)
+                for table in (FeedbackRow, RetractionRow)
+                for prediction_id in connection.scalars(
+                    select(table.prediction_id).where(table.prediction_id.in_(chunk))
+                )
+            }
+
     def prediction_histories(self, prediction_ids: Collection[str]) -> dict[str, PredictionHistory]:
         """Return each of the predictions with all of its feedback, by (time, id), and the retractions of that."""
         served: dict[str, ServedPrediction] = {}

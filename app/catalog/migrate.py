@@ -1,33 +1,43 @@
 """Schema migrations: Alembic, configured in code, on a given connection."""
 
 import threading
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, inspect, text
 
-from app.catalog.engine import write_transaction
+from app.catalog.engine import read_transaction, write_transaction
 from app.catalog.orm import Base
 from app.errors import Unavailable
 from app.settings import CHECKOUT
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+# Alembic takes longer to import than all else of most commands: it is imported by the few starts that migrate.
+
 VERSION_TABLE = "alembic_version"
 """Alembic's table with the schema version: if it exists, the others do."""
+_MIGRATIONS = CHECKOUT / "migrations"
 _ALEMBIC_LOCK = threading.Lock()
 """Alembic keeps its state in module globals."""
 
 
-def alembic_config(connection: Connection) -> Config:
+def alembic_config(connection: Connection) -> "Config":
     """Return a configuration of Alembic that works in this connection's transaction."""
+    from alembic.config import Config
+
     config = Config()
-    config.set_main_option("script_location", str(CHECKOUT / "migrations"))
+    config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["connection"] = connection
     return config
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
     """Migrate the schema to a revision. Raises `Unavailable` if the schema is newer than this Hindsight."""
+    if revision == "head" and _is_current(engine):
+        return
+    from alembic.util import CommandError
+
     with write_transaction(engine) as connection:
         try:
             migrate(connection, revision)
@@ -38,8 +48,19 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
             ) from error
 
 
+def _is_current(engine: Engine) -> bool:
+    """Return whether the schema is that of the newest migration."""
+    newest = max(path.stem.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("*.py"))
+    with read_transaction(engine) as connection:
+        if not inspect(connection).has_table(VERSION_TABLE):
+            return False
+        return list(connection.scalars(text(f"SELECT version_num FROM {VERSION_TABLE}"))) == [newest]
+
+
 def migrate(connection: Connection, revision: str) -> None:
     """Migrate the schema to a revision in this connection's transaction."""
+    from alembic import command
+
     with _ALEMBIC_LOCK:
         command.upgrade(alembic_config(connection), revision)
 

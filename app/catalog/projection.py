@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from typing import Any
 from app.catalog import orm
 from app.catalog.orm import RUN_STATES, Base
 from app.events.base import EventData
-from app.events.cloudevents import ConsumedRecord, Event, complete_event, header_text, split_version
+from app.events.cloudevents import ConsumedRecord, Event, complete_event, header_text, is_marked, split_version
 from app.events.decoding import decode, feedback_type
 from app.events.lifecycle import RetrainingTriggered
 from app.events.model_events import DatasetBuilt, ModelEvaluated, ModelRegistered, ModelTrained, RouteChanged
@@ -45,6 +46,10 @@ _TYPES_BY_TOPIC: dict[str, tuple[type[EventData], ...]] = {
     "shadow-predictions": _PREDICTION_TYPES,
     "outcomes": (OutcomeRecorded,),
 }
+_TYPES_BY_NAME = {
+    split_version(event_type.type)[0]: event_type
+    for event_type in (*_PREDICTION_TYPES, OutcomeRecorded, *_LIFECYCLE_TYPES)
+}
 
 
 def project_record(record: ConsumedRecord) -> Iterator[TableRow]:
@@ -54,25 +59,31 @@ def project_record(record: ConsumedRecord) -> Iterator[TableRow]:
         return
     event_type = _event_type(record)
     # Republished history has its rows already; partial answers of a session are not judged.
-    if event_type is None or any(header_text(record.headers, mark) is not None for mark in ("ce_replay", "ce_partial")):
+    if event_type is None or is_marked(record.headers):
         return
     event = complete_event(record.headers, record.value or b"", record.origin, event_type.type)
     # An application may publish feedback with its own event type: then the topic decides.
     type_name = event.type if event.type.startswith("hindsight.") else event_type.type
     event_data = decode(type_name, event.data)
-    data = json.loads(event.data)
-    json.dumps(data, allow_nan=False)  # raises ValueError for NaN and infinity, which databases don't accept as JSON
+    # Databases don't accept NaN and infinity as JSON.
+    data = json.loads(event.data, parse_float=_finite, parse_constant=_finite)
     logged_columns = _log_position(record, type_name) | {"data": data}
-    for table, row in (
-        _task_rows(event_data, event, record.key)
-        if event_type not in _LIFECYCLE_TYPES
-        else _lifecycle_rows(event_data, event)
-    ):
+    is_lifecycle = event_type in _LIFECYCLE_TYPES
+    rows = _lifecycle_rows(event_data, event) if is_lifecycle else _task_rows(event_data, event, record.key)
+    for table, row in rows:
         yield (
             table,
             row | logged_columns if "data" in table.__table__.columns else row | _log_position(record, type_name),
         )
-    yield from _run_rows(event_data, logged_columns["logged"])
+    if is_lifecycle:
+        yield from _run_rows(event_data, logged_columns["logged"])
+
+
+def _finite(number: str) -> float:
+    """Return a number of JSON. Raises ValueError for NaN and infinity."""
+    if not math.isfinite(value := float(number)):
+        raise ValueError(f"{number} is not a finite number")
+    return value
 
 
 def _event_type(record: ConsumedRecord) -> type[EventData] | None:
@@ -81,10 +92,10 @@ def _event_type(record: ConsumedRecord) -> type[EventData] | None:
     if kind == "feedback":
         return feedback_type(type_header, record.value)
     topic_types, type_name = _TYPES_BY_TOPIC.get(kind), type_header.rpartition(".v")[0]
-    named_types = [
-        candidate for candidate in topic_types or _LIFECYCLE_TYPES if split_version(candidate.type)[0] == type_name
-    ]
-    return next(iter(named_types or topic_types or ()), None)
+    named_types = _TYPES_BY_NAME.get(type_name)
+    if named_types in (topic_types or _LIFECYCLE_TYPES):
+        return named_types
+    return topic_types[0] if topic_types else None
 
 
 def _log_position(record: ConsumedRecord, type_name: str) -> dict[str, Any]:

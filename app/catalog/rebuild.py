@@ -8,15 +8,12 @@
 import asyncio
 import hashlib
 import json
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from app.backoff import retry
 from app.catalog.catalog import Catalog, project_records
 from app.catalog.orm import Base
-from app.errors import Unavailable
 from app.eventlog import snapshot
 from app.events import topics
 from app.events.cloudevents import ConsumedRecord
@@ -25,8 +22,6 @@ from app.settings import Settings
 from app.streams.delivery import BatchHandler
 from app.tasks import load_tasks
 from models.base import Rejected
-
-log = logging.getLogger(__name__)
 
 ProgressCallback = Callable[[str, int], None]
 """Called with a topic and the number of its records that were read since the last call."""
@@ -95,25 +90,6 @@ async def _keep_joined(handle: BatchHandler, records: Sequence[ConsumedRecord]) 
     """Return the records that were not rejected when they were repartitioned for the join."""
     answers = await handle(records)
     return [record for record, answer in zip(records, answers, strict=True) if not isinstance(answer, Rejected)]
-
-
-async def ensure_catalog(settings: Settings) -> None:
-    """Return once there is a catalog: rebuild a lost one from the log, however long that takes.
-
-    With an empty catalog the recorder would record outcomes without the feedback before.
-    """
-    catalog = Catalog(settings.catalog_url)
-
-    async def rebuild_if_missing() -> None:
-        if not catalog.exists():
-            log.info("there is no catalog: making it from the log")
-            done = await rebuild(settings, catalog)
-            log.info("the catalog is made of %d records", done.records)
-
-    try:
-        await retry(rebuild_if_missing, (Unavailable,), log, "the recorder waits for the catalog")
-    finally:
-        catalog.close()
 
 
 def digest_tables(catalog: Catalog) -> dict[str, TableDigest]:

@@ -9,6 +9,7 @@ Readers use `Archive.diagnose_errors(topic)`, which explains why a table can't b
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import unquote, urlsplit
@@ -119,6 +120,7 @@ class Archive:
         )
 
 
+@lru_cache(maxsize=1024)
 def transaction_app_id(epoch: TopicId, partition: int) -> str:
     """Return the application id that stores a partition's last archived offset in its table."""
     return f"{epoch}/{partition}"

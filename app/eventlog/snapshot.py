@@ -6,6 +6,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from aiokafka import TopicPartition
@@ -21,6 +24,8 @@ from app.storage.blob_store import blob_store
 from app.storage.blobs import BlobStore
 
 _BATCH_ROWS = 10_000
+_RECORD_COLUMNS = ["epoch", "topic", "partition", "offset", "logged", "key", "headers", "data", "data_uri"]
+"""The columns that a record is made of; the others are taken from its headers."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +99,28 @@ async def read_records(settings: Settings, topic: str) -> AsyncIterator[Sequence
     blobs = blob_store(settings)
     with TemporaryDirectory() as scratch:
         snapshot = (await take(settings, [topic], Path(scratch)))[topic]
-        for batch in snapshot.dataset().to_batches(batch_size=_BATCH_ROWS):
+        for batch in snapshot.dataset().to_batches(columns=_RECORD_COLUMNS, batch_size=_BATCH_ROWS):
             if batch.num_rows:
-                yield [record_from_row(row, blobs, settings.max_blob_bytes) for row in batch.to_pylist()]
+                yield records_from_batch(batch, blobs, settings.max_blob_bytes)
+
+
+def records_from_batch(batch: pa.RecordBatch, blobs: BlobStore, limit: int) -> list[ConsumedRecord]:
+    """Return the records of archive rows, as `record_from_row`."""
+    columns = {name: batch.column(name) for name in _RECORD_COLUMNS}
+    headers = columns.pop("headers")
+    pairs = list(zip(*(column.to_pylist() for column in headers.flatten().flatten()), strict=True))
+    ends = np.cumsum(pc.list_value_length(headers).to_numpy()).tolist()
+    logged_ms = (columns.pop("logged").cast(pa.int64()).to_numpy() // 1000).tolist()
+    rows = zip(*(column.to_pylist() for column in columns.values()), logged_ms, [0, *ends[:-1]], ends, strict=True)
+    return [
+        ConsumedRecord(
+            Origin(TopicId(epoch), topic, partition, offset, timestamp_ms),
+            key,
+            data if uri is None else blobs.get(uri, limit),
+            tuple(pairs[start:end]),
+        )
+        for epoch, topic, partition, offset, key, data, uri, timestamp_ms, start, end in rows
+    ]
 
 
 def record_from_row(row: Mapping[str, Any], blobs: BlobStore, limit: int) -> ConsumedRecord:

@@ -17,7 +17,7 @@ from typing import Protocol
 from app.events.cloudevents import ConsumedRecord, Record, header_text
 from app.events.ids import task_of
 from app.monitoring import metrics
-from app.outcomes.label_aggregation import build_outcome, build_outcome_record, outcome_id
+from app.outcomes.label_aggregation import build_outcome, build_outcome_record, draw_selection, outcome_id
 from app.outcomes.prediction_history import PredictionHistory
 from app.outcomes.repartition import OUTCOMES_STAGE, build_reward_timeout, restore_original
 from app.settings import Settings, TaskSettings
@@ -36,6 +36,9 @@ class PredictionStore(Protocol):
 
     def project(self, records: Sequence[ConsumedRecord]) -> None:
         """Store the rows of the records; order and repetition make no difference."""
+
+    def with_feedback(self, prediction_ids: Collection[str]) -> set[str]:
+        """Return those of the predictions that have feedback, or retractions of it."""
 
     def prediction_histories(self, prediction_ids: Collection[str]) -> dict[str, PredictionHistory]:
         """Return the history of each prediction."""
@@ -110,6 +113,14 @@ class OutcomeRecorder:
         if events:
             self._store.project(events)
         as_of = self._clock()
+        if self._task_settings.reward_window_seconds is None:
+            # Most predictions have neither feedback nor a place in the audit, and so no outcome.
+            with_feedback = self._store.with_feedback(predictions)
+            predictions = [
+                prediction
+                for prediction in predictions
+                if prediction in with_feedback or draw_selection(self._task_settings, prediction)[0] == "audit"
+            ]
         return as_of, self._store.prediction_histories(predictions) if predictions else {}
 
     def _read(self, record: ConsumedRecord) -> tuple[str, ConsumedRecord | None]:

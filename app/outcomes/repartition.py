@@ -5,7 +5,6 @@ the broker or the database) are retried by the delivery guard while all later re
 prediction keep their order.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -20,6 +19,7 @@ from app.events.cloudevents import (
     complete_event,
     event_identity,
     header_text,
+    is_marked,
     split_version,
 )
 from app.events.decoding import feedback_type
@@ -52,11 +52,11 @@ class Repartitioner:
 
     async def repartition_predictions(self, batch: Sequence[ConsumedRecord]) -> Sequence[HandlerResult]:
         """Return each served prediction, and each failed prediction of a version, under the prediction's id."""
-        return [() if _is_excluded(record) else self._prediction(record) for record in batch]
+        return [() if is_marked(record.headers) else self._prediction(record) for record in batch]
 
     async def repartition_feedback(self, batch: Sequence[ConsumedRecord]) -> Sequence[HandlerResult]:
         """Return each feedback event and retraction under its prediction's id; the prediction may come later."""
-        return [() if _is_excluded(record) else self._feedback(record) for record in batch]
+        return [() if is_marked(record.headers) else self._feedback(record) for record in batch]
 
     def _prediction(self, record: ConsumedRecord) -> HandlerResult:
         try:
@@ -110,10 +110,10 @@ def restore_original(record: ConsumedRecord) -> ConsumedRecord | None:
     """Return the record that was repartitioned, as consumed; None for a reward timeout. Raises `Rejected`."""
     if not record.headers and record.value is None:
         return None
-    headers = record.headers[-len(_ORIGIN_HEADERS) :]
-    if tuple(name for name, _ in headers) != _ORIGIN_HEADERS:
+    last_headers = record.headers[-len(_ORIGIN_HEADERS) :]
+    if tuple([name for name, _ in last_headers]) != _ORIGIN_HEADERS:
         raise Rejected("bad_join", f"the headers don't end with {', '.join(_ORIGIN_HEADERS)}")
-    topic_id, topic, partition, offset, logged = (header_text(headers, name) or "" for name in _ORIGIN_HEADERS)
+    topic_id, topic, partition, offset, logged = [value.decode(errors="replace") for _, value in last_headers]
     try:
         origin = Origin(TopicId(topic_id), topic, int(partition), int(offset), int(logged))
     except ValueError as error:
@@ -121,7 +121,7 @@ def restore_original(record: ConsumedRecord) -> ConsumedRecord | None:
     key, headers = None, record.headers[: -len(_ORIGIN_HEADERS)]
     if headers and headers[-1][0] == _KEY_HEADER:  # earlier releases did not keep the key
         key, headers = headers[-1][1] or None, headers[:-1]
-    return dataclasses.replace(record, origin=origin, key=key, headers=headers)
+    return ConsumedRecord(origin, key, record.value, headers)
 
 
 _KEY_HEADER = "joined_key"
@@ -131,11 +131,6 @@ _ORIGIN_HEADERS = ("joined_epoch", "joined_topic", "joined_partition", "joined_o
 def build_reward_timeout(task: str, prediction_id: str) -> Record:
     """Return a record that has a prediction's outcome recomputed because its reward window has ended."""
     return Record(topics.joins(task), prediction_id.encode(), None, ())
-
-
-def _is_excluded(record: ConsumedRecord) -> bool:
-    """Return whether the record is republished history, or a partial answer of a session."""
-    return any(header_text(record.headers, name) is not None for name in ("ce_replay", "ce_partial"))
 
 
 def _decode(record: ConsumedRecord, event_type: type[EventT]) -> EventT:

@@ -171,10 +171,10 @@ async def test_an_invalid_record_is_rejected_alone(handler: OutcomeRecorder) -> 
 
 
 async def test_an_unreachable_database_raises_unavailable(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(ids: Collection[str]) -> dict[str, PredictionHistory]:
+    def fail(ids: Collection[str]) -> set[str]:
         raise Unavailable("the database is away")
 
-    monkeypatch.setattr(catalog, "prediction_histories", fail)
+    monkeypatch.setattr(catalog, "with_feedback", fail)
     with pytest.raises(Unavailable):
         await make_recorder(catalog)(joins(make_served_prediction()))
 
