@@ -99,7 +99,7 @@ class ModelRef(FrozenModel):
     name: Annotated[str, Field(pattern=_NAME_PATTERN)]
     """The name of the task's model, such as `ocr`."""
     version: Annotated[str, Field(pattern=_NAME_PATTERN)]
-    """The version in the registry, such as `3`; for a candidate, the id of its run, with `.2` for its second one."""
+    """The version in the registry, such as `3`; for a candidate, the id of its run."""
 
 
 def describe_problems(error: ValidationError) -> str:

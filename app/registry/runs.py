@@ -41,7 +41,7 @@ class Candidate:
     @property
     def version(self) -> str | None:
         """Its version in the registry; None unless it is registered."""
-        return self.registered and self.registered.model.version
+        return None if self.registered is None else self.registered.model.version
 
     @property
     def has_passed(self) -> bool:

@@ -101,7 +101,8 @@ class Comparison:
         """Return the result of the loop, whose files are in this folder."""
         labelled_share = self.audit_rate if self.streamed.rewards is None else 1.0
         plan = scale_settings(len(self.stream[0]), labelled_share)
-        return _loop(self._deployment(home, plan), self.stream)
+        deployment = self._deployment(home, plan)
+        return _result("loop", deployment, serve_by_loop(deployment, self.stream))
 
     def _deployment(self, home: Path, plan: RetrainingSettings) -> Deployment:
         is_rewarded = self.streamed.rewards is not None
@@ -133,8 +134,8 @@ def _always(deployment: Deployment, stream: Stream) -> PolicyResult:
     return _result("always", deployment, scores)
 
 
-def _loop(deployment: Deployment, stream: Stream) -> PolicyResult:
-    """Let triggers, gate and rollout decide, a few times a day."""
+def serve_by_loop(deployment: Deployment, stream: Stream) -> list[float]:
+    """Let triggers, gate and rollout decide, a few times a day; return the score of each day."""
     scores = []
     for day, requests in enumerate(stream):
         values = list[float]()
@@ -144,7 +145,7 @@ def _loop(deployment: Deployment, stream: Stream) -> PolicyResult:
             deployment.now = START + timedelta(days=day + (look + 1) / LOOKS_A_DAY)
             deployment.look()
         scores.append(float(np.mean(values)))
-    return _result("loop", deployment, scores)
+    return scores
 
 
 def _inform(deployment: Deployment, stream: Stream, phase: int) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from app.evaluation.unseen_rows import ALL, Unseen, unseen_by_version, unseen_rows
 from app.events.base import ModelRef
+from app.events.lifecycle import RetrainingTriggered
 from app.events.model_events import ModelRegistered
 from app.registry.registry import ModelVersion, TaskModels
 from app.registry.runs import Run
@@ -17,7 +18,7 @@ from models.datasets import ROWS
 from tests.support.datasets import START, scale_row, write_dataset
 
 HOUR = timedelta(hours=1)
-RUN: Any = None
+RUN = RetrainingTriggered(task="scales", run_id="run", trigger="manual", evidence={}, champion="1")
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,9 @@ from tests.support.tasks import Letters
 CANDIDATE = ModelRef(name="letters", version="3")
 
 
-def triggered(run_id: str = "r") -> RetrainingTriggered:
-    return RetrainingTriggered(task="letters", run_id=run_id, trigger="volume", evidence={}, champion="2")
+def triggered(run_id: str = "r", candidates: int = 1) -> RetrainingTriggered:
+    fields = {"task": "letters", "run_id": run_id, "trigger": "volume", "evidence": {}, "champion": "2"}
+    return RetrainingTriggered.model_validate(fields | {"candidates": candidates})
 
 
 def dataset_built(run_id: str | None = "r", rows: int = 7) -> DatasetBuilt:
@@ -174,3 +175,61 @@ def test_a_run_starts_after_the_task_is_unfrozen() -> None:
 
 def test_an_active_run_continues_while_the_task_is_frozen() -> None:
     assert build_run([triggered(), task_frozen(True), dataset_built()]).step == "train"
+
+
+# Several candidates
+
+
+def of_candidate(data: ModelTrained | ModelBacktested | ModelEvaluated, id: str) -> EventData:
+    return data.model_copy(update={"model": ModelRef(name="letters", version=id)})
+
+
+def registered_as(version: str, candidate: str) -> ModelRegistered:
+    return registered(version).model_copy(update={"candidate": candidate, "artifact": f"blob://{version}"})
+
+
+BOTH: tuple[EventData, ...] = (
+    triggered(candidates=2),
+    dataset_built(),
+    of_candidate(trained(), "r"),
+    of_candidate(trained(), "r.2"),
+    of_candidate(backtested(), "r"),
+    of_candidate(backtested(), "r.2"),
+    of_candidate(evaluated(), "r"),
+    of_candidate(evaluated(), "r.2"),
+    registered_as("3", "r"),
+    registered_as("4", "r.2"),
+)
+"""The events of a run with two candidates up to its rollout."""
+
+
+def test_a_step_is_done_once_it_is_for_each_candidate() -> None:
+    steps = [build_run(BOTH[:events]).step for events in range(1, len(BOTH) + 1)]
+    assert steps == ["dataset", *(step for step in STEPS[1:-1] for _ in range(2)), "rollout"]
+
+
+def test_a_candidate_has_the_version_that_was_registered_for_it() -> None:
+    run = build_run([*BOTH[:-2], registered_as("3", "r.2"), registered_as("4", "r")])
+    assert [candidate.version for candidate in run.candidates] == ["4", "3"]
+    assert run.candidate_of("3") is run.candidates[1]
+    assert run.candidate_of("2") is None
+
+
+def test_candidates_that_the_gate_refused_are_not_registered() -> None:
+    first, second = (of_candidate(evaluated(passed=False), id) for id in ("r", "r.2"))
+    run = build_run([*BOTH[:6], first, BOTH[7]])
+    assert (run.step, run.refusal, run.lead.number) == ("register", None, 2)
+    assert build_run([*BOTH[:6], first, BOTH[7], registered_as("3", "r.2")]).step == "rollout"
+    assert build_run([*BOTH[:6], first]).refusal is None
+    assert build_run([*BOTH[:6], first, second]).refusal == "Candidate 1:  Candidate 2: "
+
+
+def test_the_lead_is_the_candidate_that_still_serves() -> None:
+    only_second = routed().model_copy(update={"shadows": ("4",)})
+    assert build_run(BOTH).lead.version == "3"
+    assert build_run([*BOTH, only_second]).lead.version == "4"
+
+
+def test_events_of_older_releases_belong_to_the_only_candidate() -> None:
+    run = build_run([triggered(), dataset_built(), of_candidate(trained(), "whatever"), *WAY[3:]])
+    assert (run.step, run.lead.version) == ("rollout", "3")

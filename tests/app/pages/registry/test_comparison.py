@@ -109,7 +109,7 @@ def test_the_page_of_a_task_is_that_of_its_last_comparison() -> None:
 def test_a_candidate_has_the_number_of_its_version_once_it_is_registered() -> None:
     found = run(COMPARISON)
     assert candidate_name(found) == "candidate"
-    found.registered = ModelRegistered(
+    found.lead.registered = ModelRegistered(
         task="ocr", model=ModelRef(name="ocr", version="4"), artifact="a", card={}, preprocess_version="1"
     )
     assert candidate_name(found) == "version 4"

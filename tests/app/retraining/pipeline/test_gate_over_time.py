@@ -52,3 +52,12 @@ def test_each_further_evaluation_on_the_same_outcomes_needs_more_evidence() -> N
         for earlier in ([], [before] * 9, [within], [within] * 9)
     ]
     assert lows[0] == lows[1] > lows[2] > lows[3]
+
+
+def test_candidates_that_are_tried_at_once_share_the_error() -> None:
+    evidence = replace(GOOD, pairs=make_dated_pairs([0.0, 0.2] * 150))
+    alone, of_three = (
+        evaluate_gate(replace(evidence, candidates=candidates), BOUNDS, 0).metrics["improvement_low"]
+        for candidates in (1, 3)
+    )
+    assert of_three < alone

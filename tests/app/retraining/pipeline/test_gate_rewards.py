@@ -54,3 +54,10 @@ def test_what_a_prediction_earns_is_the_reference_of_the_quality_trigger() -> No
     assert "reward_candidate" not in check_rewards(evidence(0.05), BOUNDS, alone=True)[0]
     earns = RewardEvidence(evidence(0.05).difference, reward=-0.3)
     assert check_rewards(earns, BOUNDS, alone=True)[0]["reward_candidate"] == -0.3
+
+
+def test_candidates_that_are_tried_at_once_share_the_error_where_rewards_decide() -> None:
+    alone, of_three = (check_rewards(evidence(0.05), BOUNDS, True, candidates)[0] for candidates in (1, 3))
+    assert of_three["off_policy_low"] < alone["off_policy_low"]
+    beside = [check_rewards(evidence(0.05), BOUNDS, False, candidates)[0] for candidates in (1, 3)]
+    assert beside[0] == beside[1]

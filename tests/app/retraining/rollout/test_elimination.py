@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.retraining.rollout.comparison import RolloutEvidence, sequential_harms
-from app.retraining.rollout.elimination import Elimination, ShadowScores, eliminate
+from app.retraining.rollout.elimination import Elimination, ShadowScores, eliminate, losing_versions
 from app.settings.rollout import RolloutSettings
 from models.off_policy import Floats
 from tests.support.rollout_arms import make_arm
@@ -125,3 +125,21 @@ def test_the_losses_of_a_pair_mirror_each_other_and_hold_their_mean(seed: int, s
             mirrored = losses[other, candidate]
             assert (mirrored.mean, mirrored.interval) == (-loss.mean, (-high, -low))
     assert set(result.remaining) | result.eliminated.keys() == set(versions)
+
+
+def test_all_but_the_best_lose_once_it_is_known() -> None:
+    assert losing_versions(observe(0.8, 0.8, 0.8, requests=0), PLAN, 2) == {}
+    lost = losing_versions(observe(0.8, 0.9, 0.6, 0.8, minutes=PLAN.max_minutes), PLAN, 3)
+    assert set(lost) == {"3", "4"}
+    assert "below that of version 1" in lost["3"]
+    assert lost["4"] == "Version 2 of the same run is the best, as far as 1000 labels tell."
+
+
+def test_all_lose_if_all_are_worse_than_the_champion() -> None:
+    assert set(losing_versions(observe(0.9, 0.5, 0.6), PLAN, 2)) == {"2", "3"}
+
+
+def test_candidates_that_are_gone_keep_their_share_of_the_error() -> None:
+    observed = observe(0.8, 0.82, 0.78)
+    alone, of_four = (interval(eliminate(observed, PLAN, started), "3", "2") for started in (2, 4))
+    assert of_four[0] < alone[0] < alone[1] < of_four[1]

@@ -1,6 +1,8 @@
 """The rollout of a candidate, from its route."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from unittest.mock import call, create_autospec
@@ -61,11 +63,16 @@ def read_run(*more: EventData) -> tuple[TaskModels, Run]:
 
     Their ids are numbers: of the first of `more` it is "2".
     """
+    return read_events(TRIGGERED, REGISTERED, *more, other=OTHER)
+
+
+def read_events(*events: EventData, other: EventData | None = None) -> tuple[TaskModels, Run]:
+    """Return the run after these events, the first at the start; `other` came before them."""
     registry = Registry([Scales()])
-    registry.apply(
-        consumed_record(OTHER.to_record("lifecycle", b"", id="other", source="test", time=START.isoformat()))
-    )
-    for number, data in enumerate((TRIGGERED, REGISTERED, *more)):
+    if other is not None:
+        record = other.to_record("lifecycle", b"", id="other", source="test", time=START.isoformat())
+        registry.apply(consumed_record(record))
+    for number, data in enumerate(events):
         time = (START + timedelta(minutes=number)).isoformat()
         record = data.to_record("lifecycle", b"", id=str(number), source="test", time=time)
         assert registry.apply(consumed_record(record))
@@ -127,6 +134,48 @@ def test_the_reason_of_a_rollback_is_the_change_that_removed_the_role() -> None:
     back = route_change("rollback", "3", None, actor="ada", champion="1")
     later = route_change("shadow", "4", None, actor="bob", champion="1", shadows=("3",))
     assert rollouts.rollout_outcome(*read_run(*CANARY, back, later)) == ("rolled_back", "rollback! (ada)")
+
+
+# Several candidates
+
+TWO = TRIGGERED.model_copy(update={"candidates": 2})
+SECOND = OTHER.model_copy(update={"run_id": "r", "candidate": "r.2", "artifact": "blob://y"})
+
+
+def read_both(*more: EventData) -> tuple[TaskModels, Run]:
+    """Return a run with the versions 2 and 3 after these events; the id of the first of them is "3"."""
+    return read_events(TWO, REGISTERED, SECOND, *more)
+
+
+SHADOWS = (shadow_change(), route_change("shadow", "3", champion="1", shadows=("2", "3")))
+WITHOUT_2 = route_change("rollback", "4", champion="1", shadows=("3",))
+WITHOUT_3 = route_change("rollback", "4", champion="1", shadows=("2",))
+
+
+def test_all_versions_of_a_run_contend_until_they_lose_their_role() -> None:
+    assert rollouts.contenders(*read_both()) == ("2", "3")
+    assert rollouts.contenders(*read_both(*SHADOWS[:1])) == ("2", "3")
+    assert rollouts.contenders(*read_both(*SHADOWS)) == ("2", "3")
+    assert rollouts.contenders(*read_both(*SHADOWS, WITHOUT_2)) == ("3",)
+    assert rollouts.candidate_stage(*read_both(*SHADOWS, WITHOUT_2)) == ("3", "shadow", SHADOW_SHARE)
+
+
+def test_a_rollout_ends_once_no_version_contends_or_one_is_the_champion() -> None:
+    none = route_change("rollback", "5", champion="1", actor="ada")
+    promoted = route_change("promote", "5", champion="3", replaced="1")
+    assert rollouts.rollout_outcome(*read_both(*SHADOWS, WITHOUT_2)) is None
+    assert rollouts.rollout_outcome(*read_both(*SHADOWS, WITHOUT_2, none)) == ("rolled_back", "rollback! (ada)")
+    assert rollouts.rollout_outcome(*read_both(*SHADOWS, WITHOUT_2, promoted)) == ("promoted", "promote!")
+
+
+def test_the_best_of_several_shadows_needs_more_evidence_than_the_only_one() -> None:
+    losses = np.resize([0.1, -0.1], 600)
+    observed = replace(make_evidence(0.75), losses=losses)
+    alone = rollouts.decide_step(*read_run(shadow_change()), observed, PLAN)
+    best = rollouts.decide_step(*read_both(*SHADOWS, WITHOUT_3), observed, PLAN)
+    assert (alone.action, best.action) == ("stay", "stay")
+    narrow, wide = (float(re.findall(r"falls by (-?[0-9.]+)", step.reason)[0]) for step in (alone, best))
+    assert wide < narrow
 
 
 # Since when
