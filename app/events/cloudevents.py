@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import MAXYEAR, MINYEAR, UTC, datetime
+from functools import lru_cache
 from typing import NewType
 
 from models.base import Rejected
@@ -107,7 +108,7 @@ def decode_headers(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str
             raise Rejected("bad_headers", f"header {name!r} is not UTF-8 text") from None
         if len(text) > MAX_ATTRIBUTE_LENGTH and name != "ce_tensors":
             raise Rejected("bad_headers", f"header {name!r} has {len(text)} characters; at most {MAX_ATTRIBUTE_LENGTH}")
-        if _CONTROL_CHARACTERS.search(text):
+        if not text.isprintable() and _CONTROL_CHARACTERS.search(text):  # the first test is the quick one
             raise Rejected("bad_headers", f"header {name!r} has control characters")
         texts[name] = text
     return texts
@@ -156,9 +157,7 @@ def complete_event(
     if time is not None:
         _check_time(time)
     extensions = {
-        name: value
-        for name, value in attributes.items()
-        if name not in CORE_ATTRIBUTES and _EXTENSION_NAME.fullmatch(name)
+        name: value for name, value in attributes.items() if name not in CORE_ATTRIBUTES and _is_extension_name(name)
     }
     return Event(
         id=attributes.get("id") or origin.id,
@@ -171,6 +170,11 @@ def complete_event(
         traceparent=texts.get("traceparent"),
         extensions=extensions,
     )
+
+
+@lru_cache(maxsize=1024)  # a stream has few names
+def _is_extension_name(name: str) -> bool:
+    return _EXTENSION_NAME.fullmatch(name) is not None
 
 
 def _check_header_limits(headers: Iterable[tuple[str, bytes | None]]) -> list[tuple[str, bytes | None]]:
