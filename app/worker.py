@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import uvloop
 from faust import Worker
 
 from app.kafka import provisioning
@@ -132,7 +133,7 @@ def main() -> None:
     metrics.serve(getattr(config, process.port_setting), config.metrics_host, config.home)
     heartbeat = Heartbeat(config.home)
     asyncio.run(_run_with_heartbeat(heartbeat, wait_for_dependencies(config, process)))
-    loop = asyncio.new_event_loop()
+    loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     loop.call_soon(heartbeat.schedule_on, loop)
     Worker(build_app(config, process), loglevel="warn", redirect_stdouts=False).execute_from_commandline()

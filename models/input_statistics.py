@@ -1,5 +1,6 @@
 """A few statistics of an event's tensors, by which drift of the inputs is detected."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,9 +15,19 @@ def of_tensors(tensors: Mapping[str, NDArray[Any]]) -> dict[str, float]:
         if tensor.size == 1:
             statistics[name] = float(tensor.item())
         elif tensor.size:
-            statistics |= {f"{name}.mean": float(tensor.mean()), f"{name}.std": float(tensor.std())}
+            mean, deviation = _moments(tensor)
+            statistics |= {f"{name}.mean": mean, f"{name}.std": deviation}
             statistics[f"{name}.size"] = float(tensor.size)
     return statistics
+
+
+def _moments(tensor: NDArray[Any]) -> tuple[float, float]:
+    """Return mean and standard deviation. For bytes one pass does, because their sums are exact."""
+    if tensor.dtype != np.uint8:
+        return float(tensor.mean()), float(tensor.std())
+    values, size = tensor.ravel().astype(np.float64), tensor.size
+    total, squares = int(values.sum()), int(values @ values)
+    return total / size, math.sqrt(size * squares - total * total) / size
 
 
 def finite(numbers: Mapping[str, float]) -> dict[str, float]:

@@ -50,7 +50,7 @@ class BatchConsumer(Consumer):
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
         return _MainLoopConsumer(self)
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, RecordBatch]]:
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, RecordBatch]]:  # noqa: ASYNC109  # Faust's
         """Yield the next records of each partition as one message, as long as no rebalance has begun."""
         fetched, active = await self._wait_next_records(timeout)
         generation = self.app.consumer_generation_id

@@ -1,6 +1,8 @@
 """An ONNX Runtime runtime for MLServer: batches in the first dimension, raw tensors, inference off the event loop."""
 
 import asyncio
+import math
+import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,10 @@ from app.settings import settings
 tensor_codec.install()
 
 
+MAX_BLOCKING_SECONDS = 0.002
+"""A call that should take less runs on the event loop: two switches of threads would cost as much as a small model."""
+
+
 class OnnxRuntime(MLModel):  # type: ignore[misc]  # mlserver has no types
     """One version of a model. `parameters.extra` has the session's number of `threads` (0: one per core)."""
 
@@ -33,6 +39,7 @@ class OnnxRuntime(MLModel):  # type: ignore[misc]  # mlserver has no types
         self._settings.outputs = [_to_metadata(tensor) for tensor in self._session.get_outputs()]
         self._dtypes = {tensor.name: tensor_codec.DTYPES[tensor.datatype] for tensor in self._settings.inputs}
         self._names = [tensor.name for tensor in self._session.get_outputs()]
+        self._seconds_per_item = math.inf
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
@@ -50,11 +57,19 @@ class OnnxRuntime(MLModel):  # type: ignore[misc]  # mlserver has no types
         )
 
     async def _run(self, output_names: list[str], feeds: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        size = max((len(feed) for feed in feeds.values() if feed.ndim), default=1)
         try:
+            if size * self._seconds_per_item < MAX_BLOCKING_SECONDS:
+                return self._run_timed(output_names, feeds, size)
             # ONNX Runtime releases the GIL while it runs: the server stays responsive, and two batches use two cores.
-            outputs: list[NDArray[Any]] = await asyncio.to_thread(self._session.run, output_names, feeds)
+            return await asyncio.to_thread(self._run_timed, output_names, feeds, size)
         except Exception as error:
             raise InferenceError(f"model {self.name}: {error}") from error
+
+    def _run_timed(self, output_names: list[str], feeds: dict[str, NDArray[Any]], size: int) -> list[NDArray[Any]]:
+        started = time.perf_counter()
+        outputs: list[NDArray[Any]] = self._session.run(output_names, feeds)
+        self._seconds_per_item = (time.perf_counter() - started) / max(1, size)
         return outputs
 
     def _span(self, payload: InferenceRequest) -> AbstractContextManager[Any]:

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Mapping
 
+import uvloop
 from mlserver import Settings as ServerSettings
 
 from app.errors import SetupError
@@ -65,7 +66,7 @@ def main() -> None:
     configured.home.mkdir(parents=True, exist_ok=True)
     os.chdir(configured.home)
     try:
-        asyncio.run(serve(configured))
+        uvloop.run(serve(configured))
     except SetupError as error:
         sys.exit(str(error))
 
