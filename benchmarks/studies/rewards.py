@@ -28,6 +28,7 @@ from models.training import train
 ROW_COUNTS = (100, 300, 1000)
 FEEDBACK_KINDS: dict[str, tuple[FeedbackKind, ...]] = {
     "corrections": ("correction",),
+    "scores": ("score",),
     "rewards": ("reward",),
     "both": ("reward", "correction"),
     "preferences": ("preference",),
