@@ -30,6 +30,7 @@ MAX_HEADER_BYTES = 64 * 1024
 _EXTENSION_NAME = re.compile(r"[a-z0-9]{1,20}")
 _VERSIONED_TYPE = re.compile(r"(hindsight\..+)\.v([1-9][0-9]{0,3})")
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_MARKS = {"ce_replay", "ce_partial"}
 CORE_ATTRIBUTES = {"specversion", "id", "type", "source", "subject", "time"}
 
 
@@ -108,12 +109,13 @@ def decode_headers(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str
             raise Rejected("bad_headers", f"header {name!r} is not UTF-8 text") from None
         if len(text) > MAX_ATTRIBUTE_LENGTH and name != "ce_tensors":
             raise Rejected("bad_headers", f"header {name!r} has {len(text)} characters; at most {MAX_ATTRIBUTE_LENGTH}")
-        if not text.isprintable() and _CONTROL_CHARACTERS.search(text):  # the first test is the quick one
+        if not text.isprintable() and _CONTROL_CHARACTERS.search(text):
             raise Rejected("bad_headers", f"header {name!r} has control characters")
         texts[name] = text
     return texts
 
 
+@lru_cache(maxsize=1024)
 def split_version(type: str) -> tuple[str, int]:
     """Return the name and version of a type. Raises `Rejected` (code `unknown_type`) if it is not a platform type."""
     match = _VERSIONED_TYPE.fullmatch(type)
@@ -179,7 +181,7 @@ def _is_extension_name(name: str) -> bool:
 
 def _check_header_limits(headers: Iterable[tuple[str, bytes | None]]) -> list[tuple[str, bytes | None]]:
     pairs = list(headers)
-    size = sum(len(name) + len(value or b"") for name, value in pairs if name != "ce_tensors")
+    size = sum([len(name) + len(value or b"") for name, value in pairs if name != "ce_tensors"])
     if len(pairs) > MAX_HEADERS or size > MAX_HEADER_BYTES:
         reason = f"{len(pairs):,} headers of {size:,} bytes; at most {MAX_HEADERS:,} of {MAX_HEADER_BYTES:,} are taken"
         raise Rejected("bad_headers", reason)
@@ -228,6 +230,11 @@ def header_text(headers: Iterable[tuple[str, bytes]] | Mapping[str, bytes], name
     items = headers.items() if isinstance(headers, Mapping) else headers
     values = [value for key, value in items if key == name]
     return values[-1].decode(errors="replace") if values else None
+
+
+def is_marked(headers: Iterable[tuple[str, bytes]]) -> bool:
+    """Return whether a record is republished history or a partial answer of a session: neither is counted."""
+    return not _MARKS.isdisjoint([name for name, _ in headers])
 
 
 @dataclass(frozen=True)

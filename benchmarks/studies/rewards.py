@@ -1,8 +1,9 @@
 """Compare kinds of feedback on a source that a task is bad at: `python -m benchmarks.studies.rewards TASK`.
 
 For each seed, the shipped version serves new samples with exploration. It is fine-tuned on N of them with corrections,
-on N with rewards only, on N of each, and on N preferences between the served output and one that is drawn. The errors
-are measured on samples of that source that are in no log, and on the task's held-out set.
+on N with scores only, on N with rewards only (of texts: whether all is right), on N rewards and N corrections, and on N
+preferences between the served output and one that is drawn. The errors are measured on samples of that source that are
+in no log, and on the task's held-out set.
 """
 
 import json
@@ -28,10 +29,13 @@ from models.training import train
 ROW_COUNTS = (100, 300, 1000)
 FEEDBACK_KINDS: dict[str, tuple[FeedbackKind, ...]] = {
     "corrections": ("correction",),
+    "scores": ("score",),
     "rewards": ("reward",),
     "both": ("reward", "correction"),
     "preferences": ("preference",),
 }
+
+OF_TEXTS = ("scores", "preferences")
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,7 @@ def main(
     """
     if task not in SOURCES:
         raise typer.BadParameter(f"{task!r} has no drifted source: name one of {', '.join(SOURCES)}")
-    kinds = tuple(kind or (name for name in FEEDBACK_KINDS if name != "preferences" or task != "object_detection"))
+    kinds = tuple(kind or (name for name in FEEDBACK_KINDS if name not in OF_TEXTS or task != "object_detection"))
     options = StudyOptions(task, seeds, tuple(count or ROW_COUNTS), kinds, explore, test)
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"rewards-{task}-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}.json"

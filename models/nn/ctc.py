@@ -38,6 +38,14 @@ def sampled_path(log_probs: Floats, length: int, rng: np.random.Generator) -> li
     return _collapsed(path[None], np.array([length]))[0]
 
 
+def sampled_paths(log_probs: Floats, count: int, rng: np.random.Generator) -> list[list[int]]:
+    """Return the labels of `count` paths of one line, each drawn as `sampled_path` does, (frames, classes)."""
+    shares = np.exp(log_probs.astype(np.float64)).cumsum(axis=1)
+    draws = rng.random((len(shares), count)) * shares[:, -1:]
+    paths = np.array([frame.searchsorted(drawn) for frame, drawn in zip(shares, draws, strict=True)])
+    return _collapsed(paths.reshape(len(shares), count).T.copy(), np.full(count, len(shares)))
+
+
 def _collapsed(paths: Ints, lengths: Ints) -> list[list[int]]:
     """Merge repeats; remove blanks and frames beyond a line's length. Changes `paths`, (batch, frames)."""
     paths[np.arange(paths.shape[1]) >= np.asarray(lengths)[:, None]] = 0

@@ -1,4 +1,4 @@
-"""Batches of equal width, for fitting a CTC network: corrections, rewards and preferences as examples."""
+"""Batches of equal width, for fitting a CTC network."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,31 +12,21 @@ class Example(NamedTuple):
     """A signal (height, width) and the numbers of its symbols, 1 and up.
 
     `weight` above 0 says how much these are to become more probable, below 0 how much less.
-
-    A preference has `worse` labels, too, and the `lead` of the better ones under the reference: log p(labels | signal)
-    - log p(worse | signal).
     """
 
     signal: NDArray[Any]
     labels: list[int]
     weight: float = 1.0
-    worse: list[int] | None = None
-    lead: float = 0.0
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Examples zero-padded to one width and one number of labels (label 0 is padding).
-
-    `worse` has no columns unless they are preferences.
-    """
+    """Examples zero-padded to one width and one number of labels (label 0 is padding)."""
 
     signals: NDArray[Any]
     widths: NDArray[np.int32]
     labels: NDArray[np.int32]
     weights: NDArray[np.float32]
-    worse: NDArray[np.int32]
-    leads: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -58,7 +48,7 @@ class CtcFittingPlan:
 
 
 def batches(examples: Sequence[Example], plan: CtcFittingPlan, rng: np.random.Generator) -> Iterator[Batch]:
-    """Yield all examples once, in an order by chance, lines of about the same width together, preferences apart."""
+    """Yield all examples once, in an order by chance, lines of about the same width together."""
     for members, shape in grouped(examples, plan, rng):
         yield padded_batch([examples[member] for member in members], shape)
 
@@ -69,16 +59,13 @@ def grouped(
     """Yield the places of each batch's examples, with the batch's shape."""
     widths = np.array([example.signal.shape[1] for example in examples])
     bucket = np.searchsorted(plan.buckets, widths)
-    is_preference = np.array([example.worse is not None for example in examples])
-    lengths = [max(len(example.labels), len(example.worse or ())) for example in examples]
-    longest = -(-max(lengths, default=0) // 16) * 16
+    longest = -(-max((len(example.labels) for example in examples), default=0) // 16) * 16
     groups = []
-    for kind in (False, True):
-        for number, width in enumerate(plan.buckets):
-            members = rng.permutation(np.flatnonzero((bucket == number) & (is_preference == kind)))
-            size = max(1, plan.columns // width)
-            shape = (size, width, longest)
-            groups += [(members[start : start + size], shape) for start in range(0, len(members), size)]
+    for number, width in enumerate(plan.buckets):
+        members = rng.permutation(np.flatnonzero(bucket == number))
+        size = max(1, plan.columns // width)
+        shape = (size, width, longest)
+        groups += [(members[start : start + size], shape) for start in range(0, len(members), size)]
     for chosen in rng.permutation(len(groups)).tolist():
         yield groups[chosen]
 
@@ -86,16 +73,14 @@ def grouped(
 def padded_batch(examples: Sequence[Example], shape: tuple[int, int, int]) -> Batch:
     """Return the examples in arrays of a fixed `shape` (rows, width, labels), so that each width is compiled only once.
 
-    Rows to spare are signals of no width. All of the examples are preferences, or none.
+    Rows to spare are signals of no width.
     """
     size, width, longest = shape
-    first = examples[0]
+    signal = examples[0].signal
     batch = Batch(
-        np.zeros((size, first.signal.shape[0], width), first.signal.dtype),
+        np.zeros((size, signal.shape[0], width), signal.dtype),
         np.zeros(size, np.int32),
         np.zeros((size, longest), np.int32),
-        np.zeros(size, np.float32),
-        np.zeros((size, 0 if first.worse is None else longest), np.int32),
         np.zeros(size, np.float32),
     )
     for row, example in enumerate(examples):
@@ -104,7 +89,4 @@ def padded_batch(examples: Sequence[Example], shape: tuple[int, int, int]) -> Ba
         batch.widths[row] = columns
         batch.labels[row, : len(example.labels)] = example.labels
         batch.weights[row] = example.weight
-        if example.worse is not None:
-            batch.worse[row, : len(example.worse)] = example.worse
-            batch.leads[row] = example.lead
     return batch

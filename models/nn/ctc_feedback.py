@@ -1,11 +1,14 @@
-"""Read a dataset's feedback on a CTC network's lines, as examples to fit: corrections, rewards and preferences.
+"""Read a dataset's feedback on a CTC network's lines: corrections, rewards and preferences.
 
-A correction is an example like any other. A reward r of a served text y is learned from by policy gradient off policy
+A correction is an example like any other. Rewards and preferences are observations of the true text, see
+`models.nn.ctc_posterior`: a text explains a reward if it gives the served text the score that the reward says
+(`models.nn.reward_reading`), and a preference if it gives the better text a higher score than the worse one.
+
+Where no text is found that explains a reward r of a served text y, it is learned from by policy gradient off policy
 (Williams, "Simple statistical gradient-following algorithms", 1992; Swaminathan and Joachims, "Counterfactual risk
 minimization", ICML 2015): -log p(y), which is the CTC loss of y, times its weight (`models.nn.reward_weights`).
-
 Most texts are the best path's, and were served with a probability near 1; log p(y) of a wrong one has no lower bound.
-So below the baseline the loss is -log(1 - p(y)) instead; `ctc_fitting` has this loss, and that of preferences.
+So below the baseline the loss is -log(1 - p(y)) instead, see `models.nn.ctc_fitting`.
 """
 
 from collections import Counter
@@ -21,7 +24,12 @@ from models.base import Untrainable
 from models.datasets import OutputPair, Row, rows, why_nothing
 from models.nn.conv_ctc import ConvCtc
 from models.nn.ctc_batches import Example
+from models.nn.ctc_posterior import ObservedLine
+from models.nn.reward_reading import Reading, reading
 from models.nn.reward_weights import baseline, weight
+
+Score = Callable[[list[int], list[int]], float]
+"""Return how good labels are, given the true ones, from 0 to 1."""
 
 
 class _Rewarded(NamedTuple):
@@ -31,20 +39,27 @@ class _Rewarded(NamedTuple):
 
 
 @dataclass
-class CtcFeedback:
-    """Examples to fit, examples to choose by, and counts of rows by kind and by reason of omission."""
+class SplitFeedback:
+    """The feedback of one split: corrections, and lines with a reward or a preference instead."""
 
-    train: list[Example]
-    validation: list[Example]
-    corrected_validation: list[Example]
-    """The corrections among these."""
+    corrected: list[Example] = field(default_factory=list)
+    rewarded: list[ObservedLine] = field(default_factory=list)
+    preferred: list[ObservedLine] = field(default_factory=list)
+
+
+@dataclass
+class CtcFeedback:
+    """Feedback to fit, feedback to choose by, and counts of rows by kind and by reason of omission."""
+
+    train: SplitFeedback
+    validation: SplitFeedback
     baseline: float
     """The mean reward of the rows that are fitted."""
     counts: dict[str, int] = field(default_factory=dict)
 
 
 def feedback(
-    dataset: Path, signal: str, network: ConvCtc, widest: int, encode: Callable[[str], list[int]]
+    dataset: Path, signal: str, network: ConvCtc, widest: int, encode: Callable[[str], list[int]], score: Score
 ) -> CtcFeedback:
     """Read the rows of a dataset that have feedback; those of the split `test` are not read. Raises `Untrainable`.
 
@@ -52,36 +67,47 @@ def feedback(
     for which `encode` raises `KeyError`. A row with a label is a correction, whatever else it has.
     """
     read = _ExampleReader(signal, network, widest, encode)
-    corrected: dict[str, list[Example]] = {"train": [], "validation": []}
-    rewarded: dict[str, list[_Rewarded]] = {"train": [], "validation": []}
-    preferred: dict[str, list[Example]] = {"train": [], "validation": []}
+    splits = {"train": SplitFeedback(), "validation": SplitFeedback()}
+    rewarded: dict[str, list[_Rewarded]] = {name: [] for name in splits}
     counts: Counter[str] = Counter()
     for row in rows(dataset):
         if row.split == "test":
             continue
         try:
             if row.label is not None:
-                corrected[row.split].append(read.example(row, row.label))
+                splits[row.split].corrected.append(read.example(row, row.label))
                 continue
             if row.reward is not None:
                 rewarded[row.split].append(_Rewarded(read.example(row, row.output), row.reward, weight(row.propensity)))
-            preferred[row.split] += [read.preference(row, pair) for pair in row.preferences]
+            splits[row.split].preferred += [_preferred(read, row, pair, score) for pair in row.preferences]
         except _LeftOut as reason:
             counts[f"left out: {reason}"] += 1
-    for split in ("train", "validation"):
-        counts[f"{split} corrections"] = len(corrected[split])
-        counts[f"{split} rewards"] = len(rewarded[split])
-        counts[f"{split} preferences"] = len(preferred[split])
-    mean = baseline(
-        [line.reward for line in rewarded["train"]],
-        [line.weight for line in rewarded["train"]],
-    )
-    train, validation = (
-        corrected[split] + _weighted(rewarded[split], mean) + preferred[split] for split in ("train", "validation")
-    )
-    if not any(example.weight for example in train):
+    rewards = [line.reward for line in rewarded["train"]]
+    mean, explains = baseline(rewards, [line.weight for line in rewarded["train"]]), reading(rewards)
+    for name, split in splits.items():
+        split.rewarded = [_observed(line, mean, explains, score) for line in rewarded[name]]
+        counts[f"{name} corrections"] = len(split.corrected)
+        counts[f"{name} rewards"] = len(split.rewarded)
+        counts[f"{name} preferences"] = len(split.preferred)
+    train = splits["train"]
+    if not train.corrected and not train.preferred and not any(line.example.weight for line in train.rewarded):
         raise Untrainable(why_nothing(counts))
-    return CtcFeedback(train, validation, corrected["validation"], mean, dict(counts))
+    return CtcFeedback(train, splits["validation"], mean, dict(counts))
+
+
+def _observed(line: _Rewarded, mean: float, explains: Reading, score: Score) -> ObservedLine:
+    served = line.example.labels
+    return ObservedLine(
+        line.example._replace(weight=line.weight * (line.reward - mean)),
+        lambda labels: explains(line.reward, score(served, labels)),
+        served if explains(line.reward, 1.0) else None,
+    )
+
+
+def _preferred(read: "_ExampleReader", row: Row, pair: OutputPair, score: Score) -> ObservedLine:
+    """Return the row's line with a preference: where nothing explains it, the worse text becomes less probable."""
+    better, worse = read.example(row, pair.better).labels, read.example(row, pair.worse)
+    return ObservedLine(worse._replace(weight=-1.0), lambda labels: score(better, labels) > score(worse.labels, labels))
 
 
 class _LeftOut(Exception):
@@ -114,11 +140,3 @@ class _ExampleReader:
         if len(labels) + blanks > -(-width // self.network.time_stride):
             raise _LeftOut("more symbols than fit")
         return Example(signal, labels)
-
-    def preference(self, row: Row, pair: OutputPair) -> Example:
-        """Return the row's signal with the labels of the better and the worse output. Raises the same."""
-        return self.example(row, pair.better)._replace(worse=self.example(row, pair.worse).labels)
-
-
-def _weighted(rewarded: list[_Rewarded], mean: float) -> list[Example]:
-    return [line.example._replace(weight=line.weight * (line.reward - mean)) for line in rewarded]

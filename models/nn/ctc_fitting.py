@@ -1,8 +1,8 @@
 """Fitting a CTC network: its losses, AdamW, a warm-up and a cosine down to zero."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,9 @@ from models.nn.ctc_batches import Batch, CtcFittingPlan, Example, batches, group
 
 _MIN_DOUBT = 0.01
 """Bounds the loss of a negative example of which the network is nearly certain."""
-PREFERENCE_SCALE = 0.1
-"""The beta of Rafailov et al. 2023: the smaller it is, the farther a preference leads away from the reference."""
+
+Draw = Callable[[int, Parameters], Sequence[Example]]
+"""Return the examples of a pass, given its number and the parameters at its start."""
 
 
 def fit(
@@ -28,17 +29,45 @@ def fit(
     on_step: Callable[[int, int, float], None] = lambda step, steps, loss: None,
 ) -> FittedParameters:
     """Return parameters fitted from `parameters` on; the same for the same arguments. `on_step(step, steps, loss)`."""
-    rng = np.random.default_rng(plan.seed)
-    steps = plan.epochs * sum(1 for _ in batches(examples, plan, np.random.default_rng(plan.seed)))
-    rate = optax.warmup_cosine_decay_schedule(0.0, plan.rate, int(plan.warm_up * steps) + 1, steps + 1)
+    return fit_passes(network, parameters, lambda number, current: examples, plan.epochs, plan, on_step)
+
+
+def fit_passes(
+    network: ConvCtc,
+    parameters: Parameters,
+    draw: Draw,
+    passes: int,
+    plan: CtcFittingPlan,
+    on_step: Callable[[int, int, float], None] = lambda step, steps, loss: None,
+) -> FittedParameters:
+    """Return the same, fitted to the examples that are drawn for each pass; the passes are of about the same length."""
+    rng, losses = np.random.default_rng(plan.seed), list[float]()
     optimiser, step = _compiled(network, plan.scale, plan.decay)
-    state, losses = optimiser.init(parameters), list[float]()
-    for _ in range(plan.epochs):
-        for batch in batches(examples, plan, rng):
+    state, rate, steps = optimiser.init(parameters), optax.constant_schedule(0.0), 0
+    for number in range(passes):
+        examples = draw(number, parameters)
+        groups = list(grouped(examples, plan, rng))
+        if not steps:
+            steps = passes * len(groups)
+            rate = optax.warmup_cosine_decay_schedule(0.0, plan.rate, int(plan.warm_up * steps) + 1, steps + 1)
+        steps = max(steps, len(losses) + len(groups) * (passes - number))
+        for members, shape in groups:
+            batch = padded_batch([examples[member] for member in members], shape)
             parameters, state, value = step(parameters, state, rate(len(losses)), *_arrays(batch))
             losses.append(float(value))
             on_step(len(losses), steps, losses[-1])
     return FittedParameters(parameters, losses)
+
+
+def log_probabilities(
+    network: ConvCtc, parameters: Parameters, examples: Sequence[Example], plan: CtcFittingPlan
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Yield the place of each example, and the log probabilities of its signal's frames, (frames, classes)."""
+    for members, shape in grouped(examples, plan, np.random.default_rng(0)):
+        batch = padded_batch([examples[member] for member in members], shape)
+        found = np.asarray(_measured_log_probabilities(network, plan.scale)(parameters, batch.signals, batch.widths))
+        for member, log_probs, width in zip(members.tolist(), found, batch.widths, strict=False):  # and rows to spare
+            yield member, log_probs[: -(-int(width) // network.time_stride)]
 
 
 def mean_loss(network: ConvCtc, parameters: Parameters, examples: Sequence[Example], plan: CtcFittingPlan) -> float:
@@ -50,40 +79,8 @@ def mean_loss(network: ConvCtc, parameters: Parameters, examples: Sequence[Examp
     return total / symbols
 
 
-def with_leads(
-    network: ConvCtc, reference: Parameters, examples: Sequence[Example], plan: CtcFittingPlan
-) -> list[Example]:
-    """Return the examples, preferences with the leads that their better labels have under the reference."""
-    found = list(examples)
-    preferences = [place for place, example in enumerate(examples) if example.worse is not None]
-    for members, shape in grouped([examples[place] for place in preferences], plan, np.random.default_rng(0)):
-        places = [preferences[member] for member in members]
-        batch = padded_batch([examples[place] for place in places], shape)
-        leads = _measured_leads(network, plan.scale)(reference, batch.signals, batch.widths, batch.labels, batch.worse)
-        for place, lead in zip(places, np.asarray(leads).tolist(), strict=False):  # rows to spare have leads, too
-            found[place] = examples[place]._replace(lead=lead)
-    return found
-
-
 def _arrays(batch: Batch) -> tuple[NDArray[Any], ...]:
-    return batch.signals, batch.widths, batch.labels, batch.weights, batch.worse, batch.leads
-
-
-class _Outputs(NamedTuple):
-    """Logits of a batch, and 1 for each frame beyond a line's own width."""
-
-    logits: jax.Array
-    beyond: jax.Array
-
-    def costs(self, labels: jax.Array) -> jax.Array:
-        """Return -log p of each line's labels."""
-        costs: jax.Array = optax.ctc_loss(self.logits, self.beyond, labels, (labels == 0).astype(jnp.float32))
-        return costs
-
-
-def _outputs(network: ConvCtc, scale: float, parameters: Parameters, signals: jax.Array, widths: jax.Array) -> _Outputs:
-    logits = network.logits(parameters, signals.astype(jnp.float32) * scale, widths)
-    return _Outputs(logits, (jnp.arange(logits.shape[1]) >= network.frames(widths)[:, None]).astype(jnp.float32))
+    return batch.signals, batch.widths, batch.labels, batch.weights
 
 
 def _loss(
@@ -94,28 +91,19 @@ def _loss(
     widths: jax.Array,
     labels: jax.Array,
     weights: jax.Array,
-    worse: jax.Array,
-    leads: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     """Return the sum over a batch, and the symbols in it.
 
     The loss of an example with a positive weight is -log p, of one with a negative weight -log(1 - p), both times the
     weight's size. The slope of -log(1 - p) goes to 0 with p: improbable outputs are left alone (the unlikelihood of
     Welleck et al., ICLR 2020).
-
-    The loss of a preference is that of direct preference optimization over beta, so that its slope is that of other
-    examples (Rafailov et al., "Direct preference optimization", NeurIPS 2023, equation 7):
-    -log sigmoid(beta * (log p(better) - log p(worse) - lead)) / beta.
     """
-    outputs = _outputs(network, scale, parameters, signals, widths)
-    costs = outputs.costs(labels)
+    logits = network.logits(parameters, signals.astype(jnp.float32) * scale, widths)
+    beyond = (jnp.arange(logits.shape[1]) >= network.frames(widths)[:, None]).astype(jnp.float32)
+    costs: jax.Array = optax.ctc_loss(logits, beyond, labels, (labels == 0).astype(jnp.float32))
+    unlikelihood = -jnp.log1p(_MIN_DOUBT - jnp.exp(-costs))
+    losses = jnp.where(weights < 0, -weights * unlikelihood, weights * costs)
     there = (widths > 0).astype(jnp.float32)
-    if worse.shape[1]:
-        gain = outputs.costs(worse) - costs - leads
-        losses = -weights * jax.nn.log_sigmoid(PREFERENCE_SCALE * gain) / PREFERENCE_SCALE
-    else:
-        unlikelihood = -jnp.log1p(_MIN_DOUBT - jnp.exp(-costs))
-        losses = jnp.where(weights < 0, -weights * unlikelihood, weights * costs)
     return jnp.sum(losses * there), jnp.sum((labels > 0).sum(axis=1) * there + 1.0)
 
 
@@ -144,11 +132,8 @@ def _measured(network: ConvCtc, scale: float) -> Any:
 
 
 @cache
-def _measured_leads(network: ConvCtc, scale: float) -> Any:
-    def leads(
-        parameters: Parameters, signals: jax.Array, widths: jax.Array, labels: jax.Array, worse: jax.Array
-    ) -> jax.Array:
-        outputs = _outputs(network, scale, parameters, signals, widths)
-        return outputs.costs(worse) - outputs.costs(labels)
+def _measured_log_probabilities(network: ConvCtc, scale: float) -> Any:
+    def log_probabilities(parameters: Parameters, signals: jax.Array, widths: jax.Array) -> jax.Array:
+        return jax.nn.log_softmax(network.logits(parameters, signals.astype(jnp.float32) * scale, widths))
 
-    return jax.jit(leads)
+    return jax.jit(log_probabilities)

@@ -145,15 +145,15 @@ class CtcTrainer(ABC):
         """
         plan, before = replace(self.fine_plan, seed=seed), read_model(parent, self.network)
         dataset_hash = content_hash(dataset)
-        given = feedback(dataset, self.signal.name, self.network, self._widest, self.encode)
+        given = feedback(dataset, self.signal.name, self.network, self._widest, self.encode, self.score)
         rehearsal = self.rehearsal(seed, on_step)
         rehearsed = Rehearsal(*([self._example(labelled) for labelled in part] for part in rehearsal))
         fitting = lambda step, steps, _: on_step("fitting", step, steps)  # noqa: E731
-        tuned = fine_tune(self.network, served_parameters(before), given, rehearsed, plan, fitting)
+        tuned = fine_tune(self.network, served_parameters(before), given, rehearsed, plan, self._space, fitting)
         on_step("measuring", 0, None)
         model, figures = before, (figures_before := self.figures(before))
         if tuned.share:
-            corrected = [LabelledSignal(line.signal, self.decode(line.labels)) for line in given.corrected_validation]
+            corrected = [LabelledSignal(line.signal, self.decode(line.labels)) for line in given.validation.corrected]
             model, figures = self.finished(tuned.parameters, [*rehearsal.validation, *corrected])
         card = {
             "seed": seed,
@@ -201,8 +201,17 @@ class CtcTrainer(ABC):
         served = session(model.SerializeToString())
         return evaluation.parity(self.network, parameters, temperature, served, self.signal, batch)
 
+    def score(self, labels: Sequence[int], true_labels: Sequence[int]) -> float:
+        """Return how good labels are, given the true ones, as the task scores outputs, from 0 to 1."""
+        output, correction = ({"text": self.decode(text)} for text in (labels, true_labels))
+        return self.task.score(output, correction)
+
     def _example(self, labelled: LabelledSignal) -> Example:
         return Example(labelled.signal, self.encode(labelled.text))
+
+    @property
+    def _space(self) -> int:
+        return self.symbols.index(" ") + 1
 
     @property
     def _widest(self) -> int:

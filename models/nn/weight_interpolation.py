@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from models.nn.convolution import Parameters
 
-SHARES = (0.0, 0.25, 0.5, 0.75)
+SHARES = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75)
 """The interpolation weights that are tried. From 0.75 to 1, a drifted source gained little, and most was forgotten."""
 MAX_LOSS_INCREASE = 1.05
 """The largest loss on rehearsed data, as a multiple of the parent's."""

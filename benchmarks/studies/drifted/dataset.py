@@ -22,7 +22,8 @@ SPLITS = ("train",) * 8 + ("validation", "test")
 MAX_DRAWS = 5
 """The outputs that are drawn at most until one differs from the served output."""
 
-FeedbackKind = Literal["correction", "reward", "preference"]
+FeedbackKind = Literal["correction", "reward", "score", "preference"]
+"""A score is a reward, too: what the task scores the output by, from 0 to 1."""
 
 
 class ServedSample(NamedTuple):
@@ -32,6 +33,7 @@ class ServedSample(NamedTuple):
     asked: Asked
     decoded: Decoded
     reward: float
+    score: float
     preference: dict[str, Any] | None = None
 
 
@@ -49,8 +51,9 @@ def serve_samples(
     served = []
     for sample, request, answer in zip(samples, asked, answers, strict=True):
         assert isinstance(answer, PredictionResult), answer
-        reward = source.reward(answer.prediction.output, sample.correction)
-        served.append(ServedSample(sample, request, answer.prediction, reward))
+        judged = answer.prediction.output, sample.correction
+        rewards = source.reward(*judged), task.score(*judged)
+        served.append(ServedSample(sample, request, answer.prediction, *rewards))
     return served
 
 
@@ -108,7 +111,7 @@ def _row(served: ServedSample, split: str, kind: FeedbackKind) -> dict[str, Any]
         "version": "1",
         "role": "champion",
         "label": json.dumps(served.sample.correction) if kind == "correction" else None,
-        "reward": served.reward if kind == "reward" else None,
+        "reward": {"reward": served.reward, "score": served.score}.get(kind),
         "preferences": json.dumps([served.preference]) if kind == "preference" else None,
         "selection": "volunteer",
     }

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from models.nn.ctc import best_path, label_probabilities, single_spaced
+from models.nn.ctc import best_path, label_probabilities, sampled_path, sampled_paths, single_spaced
 
 CLASSES = 4
 
@@ -90,3 +90,18 @@ def test_a_batch_of_no_lines_has_no_labels() -> None:
     nothing = np.zeros((0, 5, CLASSES), np.float32)
     assert best_path(nothing, np.zeros(0, np.int32)) == []
     assert label_probabilities(nothing, np.zeros(0, np.int32), []).shape == (0,)
+
+
+@given(seed=st.integers(0, 2**32), frames=st.integers(0, 9))
+def test_one_of_many_sampled_paths_is_the_sampled_path(seed: int, frames: int) -> None:
+    log_probs = random_log_probs(seed, 1, 9)[0, :frames]
+    alone = sampled_path(log_probs, frames, np.random.default_rng(seed))
+    assert sampled_paths(log_probs, 1, np.random.default_rng(seed)) == [alone]
+
+
+def test_labels_are_drawn_as_often_as_they_are_probable() -> None:
+    log_probs = random_log_probs(3, 1, 5)
+    drawn = sampled_paths(log_probs[0], 20_000, np.random.default_rng(0))
+    for labels in ([], [1], [2, 1], [3, 2]):
+        (probability,) = label_probabilities(log_probs, np.array([5]), [labels])
+        assert abs(drawn.count(labels) / 20_000 - probability) < 0.01

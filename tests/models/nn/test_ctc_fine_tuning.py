@@ -1,5 +1,6 @@
 """Fine-tuning: better by what was said, no worse on what is rehearsed, and the parent where nothing is better."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import jax
@@ -10,12 +11,13 @@ from rapidfuzz.distance import Levenshtein
 
 from models.nn.conv_ctc import ConvCtc
 from models.nn.convolution import Parameters
-from models.nn.ctc import sampled_path
+from models.nn.ctc import sampled_paths
 from models.nn.ctc_batches import CtcFittingPlan, Example
-from models.nn.ctc_feedback import CtcFeedback
+from models.nn.ctc_feedback import CtcFeedback, SplitFeedback
 from models.nn.ctc_fine_tuning import Rehearsal, fine_tune
 from models.nn.ctc_fitting import fit, mean_loss
-from models.nn.weight_interpolation import MAX_LOSS_INCREASE, SHARES
+from models.nn.ctc_posterior import ObservedLine
+from models.nn.weight_interpolation import MAX_LOSS_INCREASE, SHARES, TunedParameters
 
 NETWORK = ConvCtc(height=8, classes=4, stem=(4, 8), channels=16, dilations=(1,))
 PLAN = CtcFittingPlan(epochs=3, rate=3e-3, decay=0.0, columns=256, buckets=(24,), scale=1.0, seed=4)
@@ -34,6 +36,8 @@ def bars(count: int, seed: int, ink: float = 1.0) -> list[Example]:
     return examples
 
 
+SPACE = 4
+"""A symbol that is in no signal."""
 REHEARSAL = Rehearsal(bars(40, 2), bars(20, 3))
 
 
@@ -43,7 +47,16 @@ def parent() -> Parameters:
 
 
 def said(train: list[Example], validation: list[Example]) -> CtcFeedback:
-    return CtcFeedback(train, validation, [], 0.0)
+    return CtcFeedback(SplitFeedback(train), SplitFeedback(validation), 0.0)
+
+
+def observed(rewarded: list[ObservedLine], preferred: list[ObservedLine]) -> CtcFeedback:
+    train, validation = (SplitFeedback([], rewarded[part], preferred[part]) for part in (slice(20, None), slice(20)))
+    return CtcFeedback(train, validation, 0.0)
+
+
+def tune(parent: Parameters, feedback: CtcFeedback) -> TunedParameters:
+    return fine_tune(NETWORK, parent, feedback, REHEARSAL, PLAN, SPACE)
 
 
 def faint(train: int = 60, validation: int = 20) -> CtcFeedback:
@@ -51,7 +64,7 @@ def faint(train: int = 60, validation: int = 20) -> CtcFeedback:
 
 
 def test_a_drifted_source_is_learned_and_the_old_one_kept(parent: Parameters) -> None:
-    tuned = fine_tune(NETWORK, parent, faint(), REHEARSAL, PLAN)
+    tuned = tune(parent, faint())
     assert tuned.share > 0
     fresh, old = bars(40, 7, 0.25), bars(40, 8)
     before = mean_loss(NETWORK, parent, fresh, PLAN)
@@ -60,7 +73,7 @@ def test_a_drifted_source_is_learned_and_the_old_one_kept(parent: Parameters) ->
 
 
 def test_what_is_chosen_is_best_for_the_feedback_of_all_that_forgets_little(parent: Parameters) -> None:
-    tuned = fine_tune(NETWORK, parent, faint(), REHEARSAL, PLAN)
+    tuned = tune(parent, faint())
     assert [trial.share for trial in tuned.trials] == list(SHARES)
     kept = [one for one in tuned.trials if one.rehearsal_loss <= MAX_LOSS_INCREASE * tuned.trials[0].rehearsal_loss]
     (chosen,) = [one for one in kept if one.share == tuned.share]
@@ -71,53 +84,83 @@ def test_what_is_chosen_is_best_for_the_feedback_of_all_that_forgets_little(pare
 
 def test_the_parent_is_kept_where_nothing_is_better(parent: Parameters) -> None:
     wrong = [example._replace(labels=[label % 3 + 1 for label in example.labels]) for example in bars(40, 5)]
-    tuned = fine_tune(NETWORK, parent, said(wrong, bars(20, 6)), REHEARSAL, PLAN)
+    tuned = tune(parent, said(wrong, bars(20, 6)))
     assert tuned.share == 0
     assert_equal(tuned.parameters, parent)
 
 
 def test_without_feedback_to_choose_by_it_goes_as_far_as_forgets_little(parent: Parameters) -> None:
-    tuned = fine_tune(NETWORK, parent, faint(8, 0), REHEARSAL, PLAN)
+    tuned = tune(parent, faint(8, 0))
     bound = MAX_LOSS_INCREASE * tuned.trials[0].rehearsal_loss
     assert tuned.share == max(one.share for one in tuned.trials if one.rehearsal_loss <= bound)
 
 
-def test_rewards_alone_make_what_was_right_more_probable_and_what_was_wrong_less(parent: Parameters) -> None:
-    lines = bars(60, 5, 0.25)
-    wrong = [[*one.labels[:-1], one.labels[-1] % 3 + 1] for one in lines[30:]]
-    negative = [one._replace(labels=labels, weight=-1.0) for one, labels in zip(lines[30:], wrong, strict=True)]
-    tuned = fine_tune(NETWORK, parent, said([*lines[:30], *negative], bars(20, 6, 0.25)), REHEARSAL, PLAN)
-    assert tuned.share > 0
-    for part, better in ((lines[:30], True), ([one._replace(weight=1.0) for one in negative], False)):
-        before, after = (mean_loss(NETWORK, parameters, part, PLAN) for parameters in (parent, tuned.parameters))
-        assert (after < before) == better
+def score(labels: list[int], truth: list[int]) -> float:
+    return max(0.0, 1 - Levenshtein.distance(labels, truth) / max(1, len(truth)))
 
 
-def drawn_preferences(network: Parameters, lines: list[Example], seed: int) -> list[Example]:
+def drawn(network: Parameters, line: Example, count: int, rng: np.random.Generator) -> list[list[int]]:
+    width = line.signal.shape[1]
+    logits = NETWORK.logits(network, jnp.asarray(line.signal[None]), jnp.array([width]))
+    return sampled_paths(np.asarray(jax.nn.log_softmax(logits))[0], count, rng)
+
+
+def rewards(network: Parameters, lines: list[Example], kind: str) -> list[ObservedLine]:
+    """Draw an output of each line, and say how right it is, or whether."""
+    rng = np.random.default_rng(9)
+    served = [drawn(network, line, 1, rng)[0] for line in lines]
+    return [_rewarded(line, labels, kind) for line, labels in zip(lines, served, strict=True)]
+
+
+def _rewarded(line: Example, served: list[int], kind: str) -> ObservedLine:
+    reward, right = score(served, line.labels), served == line.labels
+    explains: dict[str, Callable[[list[int]], bool]] = {
+        "scores": lambda text: abs(score(served, text) - reward) < 1e-9,
+        "thumbs": lambda text: (text == served) == right,
+    }
+    example = line._replace(labels=served, weight=1.0 if right else -1.0)
+    return ObservedLine(example, explains[kind], served if right else None)
+
+
+def preferences(network: Parameters, lines: list[Example]) -> list[ObservedLine]:
     """Draw two outputs of each line; the one that is nearer to its labels is preferred, if they differ."""
-    rng, preferences = np.random.default_rng(seed), []
+    rng, preferred = np.random.default_rng(9), []
     for line in lines:
-        width = line.signal.shape[1]
-        logits = NETWORK.logits(network, jnp.asarray(line.signal[None]), jnp.array([width]))
-        log_probs = np.asarray(jax.nn.log_softmax(logits))[0]
-        drawn = [sampled_path(log_probs, len(log_probs), rng) for _ in range(2)]
-        better, worse = sorted(drawn, key=lambda labels: Levenshtein.distance(labels, line.labels))
-        if Levenshtein.distance(better, line.labels) < Levenshtein.distance(worse, line.labels):
-            preferences.append(line._replace(labels=better, worse=worse))
-    return preferences
+        pair = drawn(network, line, 2, rng)
+        better, worse = sorted(pair, key=lambda labels: Levenshtein.distance(labels, line.labels))
+        if score(better, line.labels) > score(worse, line.labels):
+            explains = lambda text, better=better, worse=worse: score(better, text) > score(worse, text)  # noqa: E731
+            preferred.append(ObservedLine(line._replace(labels=worse, weight=-1.0), explains))
+    return preferred
 
 
-def test_preferences_between_drawn_outputs_alone_make_a_drifted_source_better(parent: Parameters) -> None:
-    preferences = drawn_preferences(parent, bars(150, 5, 0.25), 9)
-    tuned = fine_tune(NETWORK, parent, said(preferences[20:], preferences[:20]), REHEARSAL, PLAN)
+@pytest.mark.parametrize("kind", ["scores", "thumbs", "preferences"])
+def test_what_people_say_of_drawn_outputs_makes_a_drifted_source_better(parent: Parameters, kind: str) -> None:
+    lines = bars(150, 5, 0.25)
+    given = ([], preferences(parent, lines)) if kind == "preferences" else (rewards(parent, lines, kind), [])
+    tuned = tune(parent, observed(*given))
     fresh, old = bars(40, 7, 0.25), bars(40, 8)
     before = mean_loss(NETWORK, parent, fresh, PLAN)
     assert mean_loss(NETWORK, tuned.parameters, fresh, PLAN) < 0.8 * before
     assert mean_loss(NETWORK, tuned.parameters, old, PLAN) < mean_loss(NETWORK, parent, old, PLAN) + 0.02
 
 
+def test_rewards_that_no_text_explains_make_what_was_praised_more_probable_and_what_was_blamed_less(
+    parent: Parameters,
+) -> None:
+    lines = bars(60, 5, 0.25)
+    wrong = [[*one.labels[:-1], one.labels[-1] % 3 + 1] for one in lines[30:]]
+    negative = [one._replace(labels=labels, weight=-1.0) for one, labels in zip(lines[30:], wrong, strict=True)]
+    rewarded = [ObservedLine(one, lambda labels: False) for one in [*lines[:30], *negative]]
+    tuned = tune(parent, CtcFeedback(SplitFeedback([], rewarded), SplitFeedback(bars(20, 6, 0.25)), 0.0))
+    assert tuned.share > 0
+    for part, better in ((lines[:30], True), ([one._replace(weight=1.0) for one in negative], False)):
+        before, after = (mean_loss(NETWORK, parameters, part, PLAN) for parameters in (parent, tuned.parameters))
+        assert (after < before) == better
+
+
 def test_the_same_arguments_give_the_same_parameters(parent: Parameters) -> None:
-    first, again = (fine_tune(NETWORK, parent, faint(8, 4), REHEARSAL, PLAN).parameters for _ in range(2))
+    first, again = (tune(parent, faint(8, 4)).parameters for _ in range(2))
     assert_equal(first, again)
 
 

@@ -11,7 +11,7 @@ from models.nn.conv_ctc import ConvCtc
 from models.nn.convolution import FittedParameters, Parameters
 from models.nn.ctc import label_probabilities
 from models.nn.ctc_batches import CtcFittingPlan, Example, batches
-from models.nn.ctc_fitting import PREFERENCE_SCALE, fit, mean_loss, with_leads
+from models.nn.ctc_fitting import fit, log_probabilities, mean_loss
 
 NETWORK = ConvCtc(height=8, classes=4, stem=(4, 8), channels=16, dilations=(1,))
 PLAN = CtcFittingPlan(epochs=6, rate=5e-3, decay=0.0, columns=256, buckets=(24,), scale=1.0, seed=4)
@@ -67,7 +67,6 @@ def test_batches_hold_each_example_once_zero_padded() -> None:
     plan = replace(PLAN, buckets=(12, 18, 24))
     for batch in batches(examples, plan, np.random.default_rng(0)):
         assert batch.signals.shape[2] in plan.buckets
-        assert batch.worse.shape[1] == 0
         for signal, width, labels in zip(batch.signals, batch.widths, batch.labels, strict=True):
             assert not signal[:, width:].any()
             if width:
@@ -109,28 +108,14 @@ def test_what_is_improbable_already_is_not_punished_on_and_on(trained: Parameter
     assert probability(changed, example, example.labels) > 0.5 * probability(trained, example, example.labels)
 
 
-def wrong_and_absurd(example: Example) -> tuple[list[int], list[int]]:
-    wrong = [*example.labels[:-1], example.labels[-1] % 3 + 1]
-    return wrong, [*wrong, wrong[-1] % 3 + 1]
-
-
-def test_the_loss_of_a_preference_is_that_of_direct_preference_optimization(trained: Parameters) -> None:
-    (example,), scale = bars(1, 7), PREFERENCE_SCALE
-    worse, better = wrong_and_absurd(example)
-    lead = np.log(probability(trained, example, better) / probability(trained, example, worse))
-    (preference,) = with_leads(NETWORK, trained, [Example(example.signal, better, 1.0, worse)], PLAN)
-    assert preference.lead == pytest.approx(lead, rel=1e-4)
-    even, ahead = (mean_loss(NETWORK, trained, [preference._replace(lead=lead - gain)], PLAN) for gain in (0.0, 5.0))
-    assert ahead / even == pytest.approx(np.log1p(np.exp(-5.0 * scale)) / np.log(2), rel=1e-4)
-
-
-def test_the_better_output_gains_on_the_worse_one(trained: Parameters) -> None:
-    (example,) = bars(1, 7)
-    worse, better = wrong_and_absurd(example)
-    (preference,) = with_leads(NETWORK, trained, [Example(example.signal, better, 1.0, worse)], PLAN)
-    fitted = fit(NETWORK, trained, [preference], GENTLE).parameters
-    odds = [probability(found, example, better) / probability(found, example, worse) for found in (trained, fitted)]
-    assert odds[1] > odds[0]
+def test_log_probabilities_are_those_of_each_signal_alone(trained: Parameters) -> None:
+    examples = bars(9, 7)
+    found = dict(log_probabilities(NETWORK, trained, examples, PLAN))
+    assert sorted(found) == list(range(9))
+    for place, example in enumerate(examples):
+        width = example.signal.shape[1]
+        logits = LOGITS(trained, jnp.asarray(example.signal[None]), jnp.array([width]))
+        np.testing.assert_allclose(found[place], jax.nn.log_softmax(logits)[0], atol=1e-4)
 
 
 def test_an_example_of_no_weight_changes_nothing(trained: Parameters) -> None:
