@@ -114,8 +114,8 @@ class Deployment:
     def _start_run(self, trigger: str, evidence: dict[str, Any]) -> Run:
         run_id, champion = f"{self._seed}-{len(self.models.runs)}", self.models.route.champion
         fields = {"task": self.task.name, "run_id": run_id, "trigger": trigger, "evidence": evidence}
-        fields |= {"champion": champion, "candidates": self._plan.candidates}
-        self.publish(RetrainingTriggered.model_validate(fields))
+        more = {"champion": champion, "candidates": self._plan.candidates}
+        self.publish(RetrainingTriggered.model_validate(fields | more))
         return self.models.runs[run_id]
 
     def _context(self, run: Run) -> "SimulatedRun":

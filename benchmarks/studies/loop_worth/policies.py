@@ -37,6 +37,7 @@ def scale_settings(requests: int, labelled_share: float) -> RetrainingSettings:
             "window_minutes": 24 * 60,
             "feedback_wait_minutes": 0,
             "dataset_days": 7,
+            "slice_columns": [],  # all requests are of one slice: it would be the history over again
             "gate": {
                 "recent_outcomes": 20,  # as few as the gate takes: a change shows the soonest
                 "history_tolerance": 1.0,  # what the old source asked for need not be right any more
