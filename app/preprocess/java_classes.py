@@ -34,9 +34,13 @@ def class_jar() -> Path:
     content = hashlib.sha256("\0".join([jars.CONNECTOR, *(path.read_text() for path in sources)]).encode())
     path = jars.jar_directory() / f"{PACKAGE}-{content.hexdigest()[:16]}.jar"
     if not path.exists():
-        with tempfile.TemporaryDirectory(dir=jars.jar_directory(), prefix=".compiled-") as folder:
-            _compile(sources, Path(folder))
-            _archive(Path(folder)).replace(path)
+        try:
+            with tempfile.TemporaryDirectory(dir=path.parent, prefix=".compiled-") as folder:
+                _compile(sources, Path(folder))
+                _archive(Path(folder)).replace(path)
+        except OSError as error:
+            remedy = "Make the directory writable for the first start, or copy another machine's HINDSIGHT_CACHE."
+            raise SetupError(f"Our Java classes cannot be written to {path.parent}: {error}.", remedy) from error
     return path
 
 

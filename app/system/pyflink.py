@@ -13,10 +13,8 @@ from app.settings import CHECKOUT, Settings
 from app.system import java
 
 PYTHON_REMEDY = "Use a Python with a shared library (Debian, Ubuntu: apt install libpython3.11)."
-
-
-_THREAD_MODE = CHECKOUT / "app" / "preprocess" / "thread_mode"
-"""Modules that hide others in thread mode."""
+THREAD_MODE_MODULES = CHECKOUT / "app" / "preprocess" / "thread_mode"
+"""Directory of the modules that hide others in thread mode."""
 
 
 def prepare_java(config: Settings) -> None:
@@ -36,8 +34,9 @@ def prepare_java(config: Settings) -> None:
     # The interpreter inside the Java process does not find the packages of a virtual environment by itself.
     own_paths = [str(CHECKOUT), sysconfig.get_path("purelib")]
     if find_python_library() is not None:
-        own_paths.insert(0, str(_THREAD_MODE))
-        sys.path[:0] = [own_paths[0]]
+        own_paths.insert(0, str(THREAD_MODE_MODULES))
+        if own_paths[0] not in sys.path:
+            sys.path.insert(0, own_paths[0])
     paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path not in own_paths]
     os.environ["PYTHONPATH"] = os.pathsep.join([*own_paths, *paths])
     logs = config.home / "logs" / "flink"
