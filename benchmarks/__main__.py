@@ -66,15 +66,20 @@ def parse_options(arguments: list[str] | None = None) -> BenchmarkOptions:
 
 
 async def run_benchmark(options: BenchmarkOptions, console: Console) -> None:
-    """Measure, print and save. SIGINT and SIGTERM stop what was started."""
-    run = asyncio.ensure_future(BenchmarkRun(options, console)())
+    """Measure, print and save, also what an aborted run has measured. SIGINT and SIGTERM stop what was started."""
+    run = BenchmarkRun(options, console)
+    measuring = asyncio.ensure_future(run.measure())
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(signal_number, run.cancel)
-    results = await run
-    report.print_results(results, console)
-    path = report.save_results(results, RESULTS, datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ"))
-    console.print(f"\nSaved: {path} and .json", soft_wrap=True)
+        loop.add_signal_handler(signal_number, measuring.cancel)
+    try:
+        await measuring
+    finally:
+        if run.results.summary:
+            report.print_results(run.results, console)
+            name = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
+            path = report.save_results(run.results, RESULTS, name)
+            console.print(f"\nSaved: {path} and .json", soft_wrap=True)
 
 
 def main() -> int:

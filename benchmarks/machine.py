@@ -11,7 +11,7 @@ import psutil
 from app.settings import CHECKOUT, MiB, Settings
 
 PACKAGES = ("onnxruntime", "numpy", "pillow", "aiokafka", "faust-streaming", "apache-flink", "mlserver", "grpcio")
-IGNORED_SETTINGS = {"home", "demo"}
+IGNORED_SETTINGS = {"home", "demo", "kafka_bootstrap"}
 
 
 def describe_machine(settings: Settings) -> dict[str, str]:

@@ -65,8 +65,8 @@ class PlatformRun:
             await self._measure_overload(self._results.throughput)
         if "tasks" in only:
             assert self._results.rest is not None
-            self._results.tasks = await task_run.measure_tasks(
-                self._stack, self._results.rest, self._options, self._progress
+            await task_run.measure_tasks(
+                self._stack, self._results.rest, self._options, self._progress, self._results.tasks
             )
         self._results.after_load = self._stack.memory()
         if self._options.profile:

@@ -28,13 +28,15 @@ class BenchmarkRun:
         self._options = options
         self._progress = Progress(console)
         self._task = Ocr()
+        self.results = BenchmarkResults(machine.describe_machine(Settings()), "", others=self._progress.other_cores)
+        """What has been measured so far."""
 
-    async def __call__(self) -> BenchmarkResults:
+    async def measure(self) -> None:
         """Measure the chosen parts, in a home that is removed at the end."""
+        results = self.results
         only, model, cores = set(self._options.only), task_run.shipped_model(self._task), machine.usable_cores()
         with tempfile.TemporaryDirectory(prefix="hindsight-bench-") as scratch:
             settings = benchmark_settings(Path(scratch) / "home")
-            results = BenchmarkResults(machine.describe_machine(settings), "", others=self._progress.other_cores)
             with self._progress.step(f"Making {self._options.payloads} images of lines"):
                 samples = await run_in_process(make_payloads, self._options.payloads, task_run.SEED)
                 payloads = [sample.payload for sample in samples]
@@ -57,7 +59,6 @@ class BenchmarkRun:
                 await task_run.measure_peers(peer_settings, self._options, self._progress, results.tasks)
             if "replay" in only:
                 results.replay = await self._measure_replay(benchmark_settings(Path(scratch) / "replay"))
-        return results
 
     async def _measure_replay(self, settings: Settings) -> replay.ReplayComparison:
         async with run_processes(settings, "kafka"):

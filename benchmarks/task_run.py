@@ -25,10 +25,9 @@ SEED = 20_000
 
 
 async def measure_tasks(
-    stack: Stack, rest: CoreUsage, options: BenchmarkOptions, progress: Progress
-) -> dict[str, TaskCost]:
+    stack: Stack, rest: CoreUsage, options: BenchmarkOptions, progress: Progress, costs: dict[str, TaskCost]
+) -> None:
     """Saturate the platform with each task's payloads of several sizes, and do the same work in one process."""
-    costs = {}
     for name, task in chosen_tasks(stack.settings, options).items():
         with progress.step(f"{name}: making payloads"):
             payloads = await run_in_process(make_payloads, task, options.task_payloads, SEED)
@@ -47,7 +46,6 @@ async def measure_tasks(
             kilobytes = await run_in_process(measure_kilobytes, task, enlarged)
             sizes.append(SizedCost(kilobytes, costs_of_size, speed))
         costs[name] = TaskCost(drains[0], sizes)
-    return costs
 
 
 async def measure_peers(
