@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,7 +21,11 @@ def test_the_statistics_of_bytes_are_those_of_numpy(image: NDArray[np.uint8]) ->
 
 
 def test_other_numbers_have_the_same_statistics_and_an_empty_tensor_has_none() -> None:
-    tensors = {"sound": np.array([1, -2, 4], np.int16), "gain": np.array(0.5, np.float32), "none": np.zeros(0)}
+    tensors: dict[str, NDArray[Any]] = {
+        "sound": np.array([1, -2, 4], np.int16),
+        "gain": np.array(0.5, np.float32),
+        "none": np.zeros(0),
+    }
     assert of_tensors(tensors) == {"sound.mean": 1.0, "sound.std": pytest.approx(6**0.5), "sound.size": 3, "gain": 0.5}
 
 
