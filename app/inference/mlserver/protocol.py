@@ -1,7 +1,7 @@
 """The Open Inference Protocol (v2) over gRPC: MLServer's own messages, without the rest of MLServer.
 
-`import mlserver` imports its servers, pandas and OpenTelemetry: 1.8 s of CPU time and 80 MiB of each client, such as the
-worker, and of each command that predicts.
+`import mlserver` imports its servers, pandas and OpenTelemetry: 1.8 s of CPU time and 80 MiB of each client, such as
+the worker, and of each command that predicts.
 """
 
 import sys
