@@ -104,7 +104,6 @@ class _MainLoopConsumer(AIOKafkaConsumerThread):
     maybe_start = Service.maybe_start
     start = Service.start
     stop = Service.stop
-    crash = Service.crash
     set_shutdown = Service.set_shutdown
     _stopped_set = Service._stopped_set
     _stop_children = Service._stop_children

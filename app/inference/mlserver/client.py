@@ -6,16 +6,14 @@ from typing import Any, Self
 
 import grpc
 import numpy as np
-from mlserver.grpc import dataplane_pb2 as pb
-from mlserver.grpc.dataplane_pb2_grpc import GRPCInferenceServiceStub
 from numpy.typing import NDArray
 
 from app import tracing
 from app.errors import RequestRefused, Unavailable
 from app.events.base import ModelRef
 from app.inference.mlserver import token
+from app.inference.mlserver.protocol import DATATYPES, DTYPES, InferenceStub, pb
 from app.inference.mlserver.repository import entry_name
-from app.inference.mlserver.tensor_codec import DATATYPES, DTYPES
 from app.settings import Settings
 
 _TRANSIENT_CODES = {
@@ -40,7 +38,7 @@ class InferenceClient:
         quick = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 2000)]
         self._channel = grpc.aio.insecure_channel(self._address, options=unbounded + quick)
         self._metadata = tuple(token.auth_headers(token.load_or_create(settings)).items())
-        self._stub = GRPCInferenceServiceStub(self._channel)
+        self._stub = InferenceStub(self._channel)
 
     async def __aenter__(self) -> Self:
         return self
@@ -69,7 +67,7 @@ class InferenceClient:
         trace = tracing.current_traceparent()
         metadata = (*self._metadata, (tracing.TRACEPARENT_HEADER, trace)) if trace else self._metadata
         try:
-            response = await self._stub.ModelInfer(request, timeout=self._deadline, metadata=metadata)
+            response = await self._stub.model_infer(request, timeout=self._deadline, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             message = self._error_message(error)
             if error.code() in _TRANSIENT_CODES or not await self.serves(model):
@@ -84,7 +82,7 @@ class InferenceClient:
         """Return whether MLServer answers and has this version ready."""
         try:
             request = pb.ModelReadyRequest(name=entry_name(model), version=model.version)
-            answer = await self._stub.ModelReady(request, timeout=_HEALTH_SECONDS, metadata=self._metadata)
+            answer = await self._stub.model_ready(request, timeout=_HEALTH_SECONDS, metadata=self._metadata)
         except grpc.aio.AioRpcError:
             return False
         return bool(answer.ready)
@@ -97,13 +95,13 @@ class InferenceClient:
     async def load(self, model: ModelRef) -> None:
         """Make MLServer load a version from its repository. Raises Unavailable with the reason if it does not."""
         await self._call_repository(
-            self._stub.RepositoryModelLoad, pb.RepositoryModelLoadRequest(model_name=entry_name(model))
+            self._stub.repository_model_load, pb.RepositoryModelLoadRequest(model_name=entry_name(model))
         )
 
     async def unload(self, model: ModelRef) -> None:
         """Make MLServer unload a version. Raises Unavailable with the reason if it does not."""
         request = pb.RepositoryModelUnloadRequest(model_name=entry_name(model))
-        await self._call_repository(self._stub.RepositoryModelUnload, request)
+        await self._call_repository(self._stub.repository_model_unload, request)
 
     async def _call_repository(self, call: Callable[..., Awaitable[Any]], request: Any) -> None:
         try:

@@ -15,7 +15,7 @@ from mlserver.utils import get_model_uri
 from numpy.typing import NDArray
 
 from app import tracing
-from app.inference.mlserver import tensor_codec
+from app.inference.mlserver import protocol, tensor_codec
 from app.inference.onnx_session import DATATYPES, open_session
 from app.settings import settings
 
@@ -37,7 +37,7 @@ class OnnxRuntime(MLModel):  # type: ignore[misc]  # mlserver has no types
         self._session = await asyncio.to_thread(open_session, Path(path), int(extra.get("threads", 0)))
         self._settings.inputs = [_to_metadata(tensor) for tensor in self._session.get_inputs()]
         self._settings.outputs = [_to_metadata(tensor) for tensor in self._session.get_outputs()]
-        self._dtypes = {tensor.name: tensor_codec.DTYPES[tensor.datatype] for tensor in self._settings.inputs}
+        self._dtypes = {tensor.name: protocol.DTYPES[tensor.datatype] for tensor in self._settings.inputs}
         self._names = [tensor.name for tensor in self._session.get_outputs()]
         self._seconds_per_item = math.inf
         return True
@@ -88,8 +88,7 @@ class OnnxRuntime(MLModel):  # type: ignore[misc]  # mlserver has no types
             raise InferenceError(f"model {self.name} has no input {tensor.name!r}; it has {', '.join(self._dtypes)}")
         if tensor_codec.dtype_of(tensor) != dtype:
             raise InferenceError(
-                f"input {tensor.name!r} is of {tensor.datatype}; "
-                f"model {self.name} takes {tensor_codec.DATATYPES[dtype]}"
+                f"input {tensor.name!r} is of {tensor.datatype}; model {self.name} takes {protocol.DATATYPES[dtype]}"
             )
         return np.asarray(tensor.data.root, dtype).reshape(tensor.shape)
 
@@ -103,7 +102,7 @@ def _to_output(name: str, array: NDArray[Any], raw: bool) -> ResponseOutput:
     return ResponseOutput.model_construct(
         name=name,
         shape=list(array.shape),
-        datatype=tensor_codec.DATATYPES[array.dtype.newbyteorder("<")],
+        datatype=protocol.DATATYPES[array.dtype.newbyteorder("<")],
         parameters=None,
         data=TensorData.model_construct(root=array if raw else array.ravel().tolist()),
     )

@@ -9,21 +9,7 @@ from mlserver.grpc import converters
 from mlserver.types import RequestInput, ResponseOutput, TensorData
 from numpy.typing import NDArray
 
-DTYPES = {
-    "BOOL": np.dtype("bool"),
-    "UINT8": np.dtype("<u1"),
-    "UINT16": np.dtype("<u2"),
-    "UINT32": np.dtype("<u4"),
-    "UINT64": np.dtype("<u8"),
-    "INT8": np.dtype("<i1"),
-    "INT16": np.dtype("<i2"),
-    "INT32": np.dtype("<i4"),
-    "INT64": np.dtype("<i8"),
-    "FP16": np.dtype("<f2"),
-    "FP32": np.dtype("<f4"),
-    "FP64": np.dtype("<f8"),
-}
-DATATYPES = {dtype: name for name, dtype in DTYPES.items()}
+from app.inference.mlserver.protocol import DTYPES
 
 
 def dtype_of(tensor: RequestInput | ResponseOutput) -> np.dtype[np.generic] | None:

@@ -12,8 +12,8 @@ from onnx import helper
 
 from app.events.base import ModelRef
 from app.inference.mlserver.client import InferenceClient
+from app.inference.mlserver.protocol import DTYPES
 from app.inference.mlserver.repository import install
-from app.inference.mlserver.tensor_codec import DTYPES
 from app.registry.shipped import shipped_versions
 from app.settings import CHECKOUT, Settings
 from app.system.environment import process_environment

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from app.errors import RequestRefused
 from app.events.base import ModelRef
 from app.inference.mlserver.client import InferenceClient
-from app.inference.mlserver.tensor_codec import DATATYPES, DTYPES, extract, inject
+from app.inference.mlserver.protocol import DATATYPES, DTYPES
+from app.inference.mlserver.tensor_codec import extract, inject
 
 shapes = hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=3)
 arrays = st.sampled_from(list(DTYPES.values())).flatmap(lambda dtype: hnp.arrays(dtype, shapes))
