@@ -159,9 +159,7 @@ def complete_event(
     if time is not None:
         _check_time(time)
     extensions = {
-        name: value
-        for name, value in attributes.items()
-        if name not in CORE_ATTRIBUTES and _is_extension_name(name)
+        name: value for name, value in attributes.items() if name not in CORE_ATTRIBUTES and _is_extension_name(name)
     }
     return Event(
         id=attributes.get("id") or origin.id,
