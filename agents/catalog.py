@@ -19,7 +19,7 @@ from app.streams.faust_app import App, register_agent
 log = logging.getLogger(__name__)
 
 STAGE = "catalog"
-BATCH_LIMITS = BatchLimits(1000, 0.1)
+BATCH_LIMITS = BatchLimits(1000, 0.5)
 
 
 def register(app: App, settings: Settings) -> None:

@@ -3,7 +3,7 @@
 import threading
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Connection, Engine, column, inspect, select, table, text
 
 from app.catalog.engine import read_transaction, write_transaction
 from app.catalog.orm import Base
@@ -54,7 +54,7 @@ def _is_current(engine: Engine) -> bool:
     with read_transaction(engine) as connection:
         if not inspect(connection).has_table(VERSION_TABLE):
             return False
-        return list(connection.scalars(text(f"SELECT version_num FROM {VERSION_TABLE}"))) == [newest]
+        return list(connection.scalars(select(column("version_num")).select_from(table(VERSION_TABLE)))) == [newest]
 
 
 def migrate(connection: Connection, revision: str) -> None:

@@ -46,10 +46,8 @@ _TYPES_BY_TOPIC: dict[str, tuple[type[EventData], ...]] = {
     "shadow-predictions": _PREDICTION_TYPES,
     "outcomes": (OutcomeRecorded,),
 }
-_TYPES_BY_NAME = {
-    split_version(event_type.type)[0]: event_type
-    for event_type in (*_PREDICTION_TYPES, OutcomeRecorded, *_LIFECYCLE_TYPES)
-}
+_NAMED_TYPES: tuple[type[EventData], ...] = (*_PREDICTION_TYPES, OutcomeRecorded, *_LIFECYCLE_TYPES)
+_TYPES_BY_NAME = {split_version(event_type.type)[0]: event_type for event_type in _NAMED_TYPES}
 
 
 def project_record(record: ConsumedRecord) -> Iterator[TableRow]:

@@ -27,7 +27,7 @@ from app.events import topics
 from app.settings import Settings
 
 INTERVAL_SECONDS = 600.0
-"""With a commit every 5 seconds a table gets 120 files in this time, which readers open quickly."""
+"""With a commit every 10 seconds a table gets 60 files in this time, which readers open quickly."""
 INITIAL_DELAY_SECONDS = 60.0
 """Time to catch up with the log; short enough for a process that is restarted often."""
 ORPHAN_AGE = timedelta(days=1)

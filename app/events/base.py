@@ -112,4 +112,7 @@ def describe_problems(error: ValidationError) -> str:
 
 def canonical_json(value: Mapping[str, Any]) -> str:
     """Return the value as JSON text that is the same for equal values."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return _CANONICAL.encode(value)
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))  # `json.dumps` would make one for each call

@@ -109,7 +109,7 @@ def decode_headers(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str
             raise Rejected("bad_headers", f"header {name!r} is not UTF-8 text") from None
         if len(text) > MAX_ATTRIBUTE_LENGTH and name != "ce_tensors":
             raise Rejected("bad_headers", f"header {name!r} has {len(text)} characters; at most {MAX_ATTRIBUTE_LENGTH}")
-        if not text.isprintable() and _CONTROL_CHARACTERS.search(text):
+        if not text.isprintable() and _CONTROL_CHARACTERS.search(text):  # the first test is the quick one
             raise Rejected("bad_headers", f"header {name!r} has control characters")
         texts[name] = text
     return texts

@@ -222,9 +222,11 @@ def _as_correction(task: Task, output: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _choose_label(task_settings: TaskSettings, opinions: Sequence[_ActorOpinion]) -> str | None:
     """Return the label by the task's rule."""
+    if task_settings.label_rule != "majority" or len(opinions) < 2:
+        return opinions[-1].label if opinions else None
     votes = Counter(opinion.label for opinion in opinions)
-    min_votes = max(votes.values(), default=0) if task_settings.label_rule == "majority" else 0
-    return next((opinion.label for opinion in reversed(opinions) if votes[opinion.label] >= min_votes), None)
+    most_votes = max(votes.values())
+    return next(opinion.label for opinion in reversed(opinions) if votes[opinion.label] == most_votes)
 
 
 def _choose_preferences(

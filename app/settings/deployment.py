@@ -100,7 +100,8 @@ class Settings(RenamedSettings, BaseSettings):
     )
 
     archive_metrics_port: int = Field(8085, description="/metrics of the archive agent.")
-    archive_seconds: float = Field(5.0, gt=0, description="Maximum wait of an event for its commit to the archive.")
+    # A commit costs 20 ms, whatever its size; readers find events that are not archived yet in Kafka.
+    archive_seconds: float = Field(10.0, gt=0, description="Maximum wait of an event for its commit to the archive.")
     archive_events: int = Field(10_000, ge=1, description="Maximum number of events in one commit to the archive.")
     archive_retention_days: float | None = Field(
         None, gt=0, description="Days after which the archive deletes events; empty is never."

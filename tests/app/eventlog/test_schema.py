@@ -95,8 +95,13 @@ def define_row(record: ConsumedRecord) -> dict[str, Any]:
 def define_attributes(record: ConsumedRecord, logged: datetime) -> dict[str, Any]:
     topic, none = record.origin.topic, {"subject": None, "content_type": None, "traceparent": None}
     if topic == "dead-letters":
-        rejection = {name[9:]: value.decode(errors="replace") for name, value in record.headers if name[:9] == "rejected_"}
-        identity = {"id": rejection.pop("id", record.origin.id), "source": f"hindsight/{rejection.get('stage', 'unknown')}"}
+        rejection = {
+            name[9:]: value.decode(errors="replace") for name, value in record.headers if name[:9] == "rejected_"
+        }
+        identity = {
+            "id": rejection.pop("id", record.origin.id),
+            "source": f"hindsight/{rejection.get('stage', 'unknown')}",
+        }
         return none | identity | {"type": EventRejected.type, "time": logged, "extensions": list(rejection.items())}
     event_type = header_text(record.headers, "ce_type") or ""
     default_type = DEFAULT_TYPES.get(topic, "")
