@@ -34,6 +34,7 @@ HEADER_DESCRIPTIONS = {
     "ce_session": "The live session of this chunk; its chunks become one request with this id.",
     "ce_final": "`true` on the last chunk of a session.",
     "ce_stream": "The stream of this frame; give all its frames the same key to keep their order.",
+    "ce_expirytime": "The time until which an answer is wanted, in RFC 3339; later, the answer is `expired`.",
     "ce_sequence": "The number of a session's chunk or of a stream's frame: 0, 1, 2, ...",
     "ce_partial": "`true` on an answer to a session in progress, which is neither counted nor learned from.",
     "ce_missing": "The number of the session's chunks that were given up.",

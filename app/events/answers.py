@@ -6,13 +6,14 @@ import uuid
 from app.events import topics
 from app.events.base import ModelRef
 from app.events.cloudevents import Event, Origin, Record, format_rfc3339
+from app.events.expiry import EXPIRY_EXTENSION
 from app.events.ids import prediction_id, shadow_id
 from app.events.topics import DEAD_LETTERS
 from app.events.types import EventRejected, Failure, PredictionFailed, Role
 
-PROPAGATED_EXTENSIONS = ("replay", "partial", "missing", "stream", "sequence")
+PROPAGATED_EXTENSIONS = ("replay", "partial", "missing", "stream", "sequence", EXPIRY_EXTENSION)
 """Extensions that an answer copies from its request: the republish mark, the marks of a partial session with its
-missing chunks, and the stream and frame number.
+missing chunks, the stream and frame number, and the time until which an answer is wanted.
 """
 
 

@@ -11,6 +11,7 @@ from app.events import topics
 from app.events.answers import build_dead_letter, build_failed_prediction, propagated_extensions
 from app.events.base import ModelRef
 from app.events.cloudevents import ConsumedRecord, Event, Record, complete_event, format_rfc3339
+from app.events.expiry import refuse_expired
 from app.events.ids import shadow_id
 from app.events.types import Failure, FeaturesExtracted, PredictionMade, Role
 from app.inference.predictor import InferenceBackend, PredictionResult, Predictor
@@ -51,7 +52,10 @@ class InferenceHandler:
         readable: list[_ReadableFeatures] = []
         for index, record in enumerate(batch):
             try:
-                readable.append((index, *read_features(record)))
+                event, features = read_features(record)
+                answers[index] = self._refuse_expired(event)
+                if answers[index] is None:
+                    readable.append((index, event, features))
             except Rejected as error:
                 answers[index] = error
         if self._settings.for_task(self._task.name).frames == "latest":
@@ -80,6 +84,10 @@ class InferenceHandler:
                 if role != "shadow" and not isinstance(result, Rejected):
                     metrics.count_unknown_values(self._task.name, self._task.unknown_values(features))
         return [answer for answer in answers if answer is not None]
+
+    def _refuse_expired(self, event: Event) -> Rejected | None:
+        attributes, limit = event.extensions, self._settings.for_task(self._task.name).max_wait_seconds
+        return refuse_expired(attributes, float(attributes["requestlogtime"]), time.time() * 1000, limit)
 
     def _model(self, version: str) -> ModelRef:
         return ModelRef(name=self._task.name, version=version)

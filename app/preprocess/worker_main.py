@@ -18,6 +18,7 @@ import resource
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -26,7 +27,8 @@ import psutil
 
 from app import tracing
 from app.events import topics
-from app.events.cloudevents import Origin, TopicId
+from app.events.cloudevents import Headers, Origin, TopicId
+from app.events.expiry import EXPIRY_EXTENSION, refuse_expired
 from app.events.payload import max_claimed_bytes
 from app.preprocess.claim_checks import reject_file_claims, retry_forever
 from app.preprocess.isolation.channel import ChannelClosed, Message, MessageChannel
@@ -57,6 +59,8 @@ class WorkerLoop:
         self._timeout_seconds = configured.preprocess_deadline_seconds + _GRACE_SECONDS
         self._fetch = fetch
         self._process = psutil.Process()
+        self._takes_files = takes_files
+        self._max_wait_seconds = configured.for_task(task.name).max_wait_seconds
         preprocessor = Preprocessor(
             task,
             self._fetch_blob,
@@ -101,10 +105,21 @@ class WorkerLoop:
         refusal: tuple[str, str] | None,
     ) -> Message:
         origin = Origin(TopicId(topic_id), topic, partition, offset, timestamp_ms)
-        result = self._preprocess(origin, key, value, headers, Rejected(*refusal) if refusal else None)
+        refused = Rejected(*refusal) if refusal else self._refuse_expired(headers, timestamp_ms)
+        result = self._preprocess(origin, key, value, headers, refused)
         records = tuple((record.topic, record.key, record.value, tuple(record.headers)) for record in result.records)
         rejection = result.rejection
         return "outputs", records, (rejection.code, str(rejection)) if rejection else None
+
+    def _refuse_expired(self, headers: Headers, logged_ms: int) -> Rejected | None:
+        extensions = {
+            name.removeprefix("ce_"): value.decode(errors="replace")
+            for name, value in headers
+            if name in ("ce_session", f"ce_{EXPIRY_EXTENSION}")
+        }
+        if "session" in extensions or self._takes_files:  # a session lasts as long as somebody speaks
+            return None
+        return refuse_expired(extensions, logged_ms, time.time() * 1000, self._max_wait_seconds)
 
     def _assemble(self, chunks: tuple[bytes, ...]) -> Message:
         try:

@@ -17,7 +17,8 @@ from models.base import Task
 
 log = logging.getLogger(__name__)
 
-_POLL_MS = 1000
+_MAX_WAIT_MS = 2000
+"""The broker answers a fetch at once if there is a record, and after this time if there is none."""
 
 
 async def read_registry(settings: Settings, tasks: Iterable[Task]) -> Registry:
@@ -45,7 +46,7 @@ async def subscribe(settings: Settings, tasks: Iterable[Task]) -> AsyncGenerator
         if not behind:
             yield registry
         while True:
-            batches = await consumer.getmany(timeout_ms=_POLL_MS)
+            batches = await consumer.getmany(timeout_ms=_MAX_WAIT_MS)
             records = [reader.to_consumed_record(record, epoch) for batch in batches.values() for record in batch]
             changed = sum(registry.apply(record) for record in records) > 0
             if behind:
@@ -60,7 +61,7 @@ async def subscribe(settings: Settings, tasks: Iterable[Task]) -> AsyncGenerator
 async def _start_consumer(settings: Settings) -> tuple[AIOKafkaConsumer, TopicId]:
     async def start() -> tuple[AIOKafkaConsumer, TopicId]:
         consumer = clients.create_consumer(
-            settings, topics.LIFECYCLE, auto_offset_reset="earliest", fetch_max_wait_ms=100
+            settings, topics.LIFECYCLE, auto_offset_reset="earliest", fetch_max_wait_ms=_MAX_WAIT_MS
         )
         try:
             await consumer.start()

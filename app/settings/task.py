@@ -30,5 +30,8 @@ class TaskSettings(RenamedSettings):
     without a name is one more term, of weight 1. A name that is not declared here is recorded, but does not count."""
     frames: Literal["all", "latest"] = "all"
     """Which of the waiting frames of one stream (`ce_stream`) are predicted: all, or the latest."""
+    max_wait_seconds: Annotated[float, Field(gt=0)] | None = None
+    """A request that waits longer than this is refused as `expired`, and is a dead letter: then the others are answered
+    in time under overload. None: every request waits as long as it takes."""
     retraining: RetrainingSettings = RetrainingSettings()
     """The retraining of the task."""

@@ -80,7 +80,8 @@ def _render_comparison(found: Comparison, names: tuple[str, str]) -> None:
             for style, name in zip(("candidate", "champion"), names, strict=True):
                 Node("span", name, style)
         if chart := value_chart(found.over_time):
-            ui.html(chart, sanitize=False)
+            with Node("div", style="scroll"):
+                ui.html(chart, sanitize=False)
         _render_parts("Time (UTC)", [(_span(part), part) for part in found.over_time], names)
         for slices in found.slices:
             left_out = f" ({slices.left_out} smaller ones left out)" if slices.left_out else ""
@@ -96,7 +97,7 @@ def _render_comparison(found: Comparison, names: tuple[str, str]) -> None:
 
 
 def _render_parts(title: str, rows: Sequence[tuple[str, ComparedPart]], names: tuple[str, str]) -> None:
-    with Node("div", style="scroll"), Node("table", style="list"):
+    with Node("div", style="scroll figures"), Node("table", style="list"):
         table_header(title, "Count", "Effective", *names, "Difference", "In doubt")
         with Node("tbody"):
             for name, part in rows:

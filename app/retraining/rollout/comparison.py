@@ -6,7 +6,7 @@ from math import inf
 from statistics import NormalDist
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from app.retraining.rollout.harm import Harm
 from app.settings.rollout import RolloutSettings
@@ -115,7 +115,7 @@ def single_look_harms(observed: RolloutEvidence, plan: RolloutSettings) -> Itera
         difference = _score_difference(observed, plan)
         if difference is None:
             return
-        value, reach = difference.value, float(student.ppf(quantile, difference.degrees)) * difference.standard_error
+        value, reach = difference.value, float(stdtrit(difference.degrees, quantile)) * difference.standard_error
     sentence = "at the end of the step the mean score falls by {:.3f} to {:.3f}"
     yield Harm(sentence, (value - reach, value + reach), plan.max_score_loss)
 
@@ -128,7 +128,7 @@ def _score_harm(observed: RolloutEvidence, plan: RolloutSettings, alpha: float) 
     difference = _score_difference(observed, plan)
     if difference is None:
         return Harm(sentence, (-width, width), plan.max_score_loss)
-    wider = student.ppf(1 - alpha / 2, difference.degrees) / NormalDist().inv_cdf(1 - alpha / 2)
+    wider = stdtrit(difference.degrees, 1 - alpha / 2) / NormalDist().inv_cdf(1 - alpha / 2)
     reach = float(wider) * asymptotic_reach(difference.standard_error, alpha, best_error(plan, width))
     return Harm(
         sentence,

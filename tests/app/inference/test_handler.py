@@ -116,6 +116,14 @@ async def test_each_event_of_a_batch_has_its_answer_in_order(make_handler: Any) 
     assert prediction_of(answers[3])[1].output == {"sum": 196.0}
 
 
+async def test_an_event_that_waited_too_long_is_refused_and_the_others_are_answered(make_handler: Any) -> None:
+    late = with_header(features(b"a"), "ce_requestlogtime", str(round(time.time() * 1000) - 5000).encode())
+    unwanted = features(b"a", (*EVENT_HEADERS, ("ce_expirytime", b"2020-01-01T00:00:00Z")))
+    answers = await make_handler(max_wait_seconds=3)([late, unwanted, features(b"bb")])
+    assert [answers[0].code, answers[1].code] == ["expired", "expired"]
+    assert prediction_of(answers[2])[1].output == {"sum": 196.0}
+
+
 async def test_a_batch_that_is_retried_counts_nothing_before_all_versions_have_answered(make_handler: Any) -> None:
     route = Route("7", canary="8", canary_share=0.5)
 

@@ -195,3 +195,14 @@ def test_workers_end_with_their_pool_even_if_it_is_killed(tmp_path: Path) -> Non
     worker._channel.close()  # what the kernel does for a process that is killed
     assert worker._process.wait(10) == 0
     pool.close()
+
+
+def test_a_request_that_waited_too_long_is_refused_unread_but_not_the_chunk_of_a_session(tmp_path: Path) -> None:
+    bounded = WorkerPool(settings(tmp_path, task_settings={"unruly": {"max_wait_seconds": 60}}), "unruly")
+    try:
+        refused, chunk = bounded.run_to_completion(item(b"fine")), bounded.run_to_completion(item(b"fine", session="s"))
+    finally:
+        bounded.close()
+    assert refused.rejection is not None and refused.rejection.code == "expired"
+    assert [record.topic for record in refused.records] == ["dead-letters", "unruly.predictions"]
+    assert chunk.rejection is None
