@@ -18,7 +18,7 @@ MAX_REPEATS = 4
 GUESSING_REPEATS = 2
 """So many times more often where texts are guessed, because the guesses get better from pass to pass."""
 MIN_EXPLAINED = 0.5
-"""The least share of rewards that some text explains. It was 0.95 of scores, and 0.33 of random stars, which are none."""
+"""The least share of rewards that some text explains. It was 0.95 of scores, and 0.33 of random stars."""
 
 
 @dataclass(frozen=True)
