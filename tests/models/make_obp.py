@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from obp.ope import (  # type: ignore[import-not-found]
+from obp.ope import (
     DirectMethod,
     DoublyRobust,
     InverseProbabilityWeighting,
