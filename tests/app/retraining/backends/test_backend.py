@@ -7,6 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.errors import SetupError
+from app.events.base import ModelRef
 from app.events.lifecycle import RetrainingEnded
 from app.events.model_events import DatasetBuilt, ModelBacktested, ModelEvaluated, ModelRegistered, ModelTrained
 from app.registry.runs import Run
@@ -50,7 +51,8 @@ def ended_run(outcome: str) -> Run:
 def rollout_run() -> Run:
     run = make_run()
     steps: tuple[Any, ...] = (DatasetBuilt, ModelTrained, ModelBacktested, ModelEvaluated, ModelRegistered)
-    assert all(run.apply(step.model_construct(task="scales", run_id="r"), START) for step in steps)
+    of_run = {"task": "scales", "run_id": "r", "model": ModelRef(name="scales", version="r"), "candidate": "r"}
+    assert all(run.apply(step.model_construct(**of_run, passed=True), START) for step in steps)
     assert run.step == "rollout"
     return run
 
