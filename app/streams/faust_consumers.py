@@ -11,7 +11,7 @@ fetch as soon as there is one record. With many partitions each response costs m
 the archive and the recorder used a third of a core each.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from aiokafka.structs import ConsumerRecord
@@ -121,6 +121,18 @@ class _MainLoopConsumer(AIOKafkaConsumerThread):
     async def call_thread(self, fun: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
         """Call a function that Faust would call in the thread."""
         return await maybe_async(fun(*args, **kwargs))
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Seek to the offset from which each partition is to be read: its beginning, if none is committed.
+
+        aiokafka leaves such a partition where it is: what was fetched and dropped in a rebalance would be skipped.
+        """
+        committed: Mapping[TP, int] = await super().seek_to_committed()
+        consumer = self._ensure_consumer()
+        unread = [tp for tp, offset in committed.items() if not offset and tp in consumer.assignment()]
+        if unread:
+            await consumer.seek_to_beginning(*unread)
+        return committed
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)

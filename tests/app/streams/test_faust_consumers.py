@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
@@ -125,3 +126,22 @@ async def test_a_rebalance_amid_a_batch_loses_no_record_and_commits_none_that_is
     handled = offsets_by_partition(batches)
     assert handled == [list(range(end)) for end in await committed(admin, topic)]
     assert sum(map(len, handled)) == RECORDS
+
+
+async def test_after_a_rebalance_a_partition_without_a_commit_is_read_from_its_beginning(
+    platform: Settings, admin: AIOKafkaAdminClient, topic: str
+) -> None:
+    handling = asyncio.Event()
+
+    async def handle_forever(batch: Sequence[ConsumedRecord]) -> None:
+        handling.set()
+        await asyncio.Event().wait()
+
+    settings = platform.model_copy(update={"batch_size": MAX_EVENTS})
+    async with asyncio.timeout(SECONDS), run_agent(settings, topic, handle_forever) as app:
+        await handling.wait()
+        consumer: Any = app.consumer
+        consumer.stop_flow()
+        await consumer.perform_seek()
+        kafka = consumer._thread._consumer
+        assert [await kafka.position(TopicPartition(topic, number)) for number in range(PARTITIONS)] == [0, 0]
