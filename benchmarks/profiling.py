@@ -29,13 +29,14 @@ async def profile_processes(roots: ProcessRoots, folder: Path, progress: Progres
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     recorders: list[asyncio.subprocess.Process] = []
     jvms: dict[Path, int] = {}
-    for name, process in _named_processes(roots).items():
-        if process.name() == "java":
-            jvms[folder / f"{name}.html"] = process.pid
-            await _control_jvm(process.pid, library, f"start,event=cpu,interval={1_000_000 // SAMPLES_PER_SECOND}us")
-        elif process.name().startswith("python"):
-            recorders.append(await _record_python(process.pid, folder / f"{name}.svg"))
     try:
+        for name, process in _named_processes(roots).items():
+            if process.name() == "java":
+                jvms[folder / f"{name}.html"] = process.pid
+                start = f"start,event=cpu,interval={1_000_000 // SAMPLES_PER_SECOND}us"
+                await _control_jvm(process.pid, library, start)
+            elif process.name().startswith("python"):
+                recorders.append(await _record_python(process.pid, folder / f"{name}.svg"))
         yield
     finally:
         for path, pid in jvms.items():
@@ -93,4 +94,9 @@ async def _control_jvm(pid: int, library: Path, command: str) -> None:
         *(java.home() / "bin" / "jcmd", str(pid), "JVMTI.agent_load", library, f'"{command}"'),
         stdout=asyncio.subprocess.DEVNULL,
     )
-    await jcmd.wait()
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            await jcmd.wait()
+    except TimeoutError:
+        jcmd.kill()
+        await jcmd.wait()

@@ -35,7 +35,7 @@ class BenchmarkRun:
         """Measure the chosen parts, in a home that is removed at the end."""
         results = self.results
         only, model, cores = set(self._options.only), task_run.shipped_model(self._task), machine.usable_cores()
-        with tempfile.TemporaryDirectory(prefix="hindsight-bench-") as scratch:
+        with tempfile.TemporaryDirectory(prefix="hindsight-bench-", ignore_cleanup_errors=True) as scratch:
             settings = benchmark_settings(Path(scratch) / "home")
             with self._progress.step(f"Making {self._options.payloads} images of lines"):
                 samples = await run_in_process(make_payloads, self._options.payloads, task_run.SEED)

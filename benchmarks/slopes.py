@@ -3,27 +3,29 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
+from scipy.stats import linregress
 
 
 @dataclass(frozen=True)
 class CostLine:
-    """Milliseconds of CPU of an event without bytes, and microseconds for each kB (1,000 bytes)."""
+    """Milliseconds of CPU of an event without bytes, and microseconds for each kB (1,000 bytes), with standard errors.
+
+    The errors are 0 where there are only two points.
+    """
 
     fixed_ms: float
     us_per_kb: float
-
-    def at(self, kilobytes: float) -> float:
-        """Return the milliseconds of an event of this size."""
-        return self.fixed_ms + self.us_per_kb * kilobytes / 1000
+    fixed_error_ms: float
+    us_per_kb_error: float
 
 
 def fit_line(kilobytes: Sequence[float], milliseconds: Sequence[float]) -> CostLine:
     """Fit by least squares. Two sizes or more are needed."""
     if len(set(kilobytes)) < 2:
         raise ValueError("a line needs the costs of two sizes or more")
-    slope, intercept = np.polyfit(kilobytes, milliseconds, 1)
-    return CostLine(float(intercept), float(slope) * 1000)
+    line = linregress(kilobytes, milliseconds)
+    values = line.intercept, line.slope * 1000, line.intercept_stderr, line.stderr * 1000
+    return CostLine(*map(float, values))
 
 
 def fit_stages(kilobytes: Sequence[float], by_stage: Sequence[Mapping[str, float]]) -> dict[str, CostLine]:

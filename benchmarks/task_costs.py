@@ -26,7 +26,7 @@ class SizedCost:
 
 @dataclass
 class TaskCost:
-    """The saturated platform, with payloads of several sizes, the smallest first; and the peers, by name."""
+    """The saturated platform, with payloads of several sizes, first as they are; and the peers, by name."""
 
     drain: BacklogResult
     sizes: list[SizedCost]

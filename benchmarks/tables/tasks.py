@@ -9,7 +9,8 @@ from benchmarks.task_costs import TaskCost
 
 TAX_NOTE = (
     "Lines through the costs of payloads of several sizes, which differ in bytes that a decoder skips. A kB is 1,000 "
-    "bytes of a payload or of its features. The tax is the total without the same work in one process."
+    "bytes of a payload or of its features. The tax is the total without the same work in one process. "
+    "± is the standard error."
 )
 PEER_NOTE = (
     "Every peer has a consumer on each core, commits only what is answered and confirmed, and has no archive and no "
@@ -51,4 +52,7 @@ def tax_table(results: BenchmarkResults) -> TableSection:
 
 
 def _line_cells(line: CostLine) -> tuple[str, str]:
-    return f"{line.fixed_ms:.2f}", f"{line.us_per_kb:.1f}"
+    return (
+        f"{line.fixed_ms:.2f} ± {line.fixed_error_ms:.2f}",
+        f"{line.us_per_kb:.1f} ± {line.us_per_kb_error:.1f}",
+    )

@@ -4,16 +4,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.slopes import CostLine, fit_line, fit_stages
+from benchmarks.slopes import fit_line, fit_stages
 
 COSTS = st.floats(-10, 10)
 
 
 @given(fixed=COSTS, slope=COSTS, sizes=st.lists(st.integers(0, 500), min_size=2, max_size=6, unique=True))
 def test_a_line_is_found_again(fixed: float, slope: float, sizes: list[int]) -> None:
-    line = CostLine(fixed, slope)
-    found = fit_line(sizes, [line.at(size) for size in sizes])
+    found = fit_line(sizes, [fixed + slope * size / 1000 for size in sizes])
     assert (found.fixed_ms, found.us_per_kb) == pytest.approx((fixed, slope), abs=1e-6)
+
+
+def test_a_drift_of_the_machine_is_an_error_and_no_slope_if_sizes_return_in_reverse_order() -> None:
+    line = fit_line([8, 104, 104, 8], [1.3, 1.2, 1.1, 1.0])
+    assert line.us_per_kb == pytest.approx(0, abs=1e-9)
+    assert line.fixed_ms == pytest.approx(1.15)
+    assert line.us_per_kb_error > 1
 
 
 def test_one_size_has_no_slope() -> None:

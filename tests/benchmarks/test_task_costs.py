@@ -41,8 +41,8 @@ def test_tax_and_peers_are_reported_and_have_targets() -> None:
     results = BenchmarkResults({}, "", tasks={"ocr": make_cost()})
     text = report.render_markdown(results)
     assert "| ocr | Quix Streams | 500 | 0.80 | 2.00 |" in text
-    assert "| ocr | kafka | 0.92 | 8.0 |" in text
-    assert "| ocr | tax | 1.40 | 10.0 |" in text
+    assert "| ocr | kafka | 0.92 ± 0.00 | 8.0 ± 0.0 |" in text
+    assert "| ocr | tax | 1.40 ± 0.00 | 10.0 ± 0.0 |" in text
     assert [target.name for target in list_targets(results)] == [
         "tax of ocr, fixed",
         "tax of ocr, a kB",
