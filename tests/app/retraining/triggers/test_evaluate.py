@@ -1,10 +1,8 @@
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,68 +10,27 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.events.lifecycle import RetrainingTriggered
 from app.monitoring.drift import DriftFinding
-from app.monitoring.quality import ScoredOutcome, estimate_quality
-from app.monitoring.quality_detector import QualityReference
-from app.retraining.triggers.evaluate import Firing, Observation, TriggerExplanation, TriggerSettings, evaluate, explain
-from app.retraining.triggers.observation import Alert, LatencyStats, TaskTriggerState, WindowValue, restore_state
-
-NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-HOUR = timedelta(hours=1)
-OFF = TriggerSettings(
-    min_new_labels=None,
-    quality_alpha=None,
-    drift_windows=None,
-    alerts=None,
-    cooldown_seconds=0.0,
-    quality_min_answered_share=0.5,
+from app.retraining.triggers.evaluate import Firing, Observation, TriggerSettings, evaluate, explain
+from app.retraining.triggers.observation import Alert, TaskTriggerState, WindowValue, restore_state
+from tests.support.triggers import (
+    ALERT,
+    BOUND,
+    DRIFT,
+    HOUR,
+    LATENCY,
+    NIGHTLY,
+    NOON,
+    OFF,
+    QUALITY,
+    VOLUME,
+    drift_at,
+    explain_trigger,
+    fired_triggers,
+    latency_at,
+    quality_at,
 )
-QUALITY = OFF.model_copy(update={"quality_alpha": 1e-4, "quality_tolerance": 0.0})
-BOUND = OFF.model_copy(update={"quality_min_score": 0.8})
-DRIFT = OFF.model_copy(update={"drift_windows": 2})
-LATENCY = OFF.model_copy(update={"latency_max_p99_ms": 50.0})
-VOLUME = OFF.model_copy(update={"min_new_labels": 100})
-NIGHTLY = OFF.model_copy(update={"schedule": "0 3 * * *"})
-ALERT = OFF.model_copy(update={"alerts": ("HindsightRetrain",)})
-
-
-def quality_at(hour: int, score: float, labelled: int = 400, answered: float = 1.0) -> Observation:
-    """Return an hour's quality with scores 0.05 above and below; the reference is 0.9."""
-    scores = score + np.where(np.arange(labelled) % 2, 0.05, -0.05)
-    found = estimate_quality([ScoredOutcome(NOON, one, "audit", 0.02) for one in scores.tolist()], labelled * 50)
-    return Observation(quality=window(hour, replace(found, answered=answered)), reference=QualityReference(0.9))
-
-
-def window(hour: int, found: Any) -> WindowValue[Any]:
-    return WindowValue(NOON + hour * HOUR, NOON + (hour + 1) * HOUR, found)
-
-
-def drift_at(hour: int, statistic: float) -> Observation:
-    return Observation(drift=window(hour, [DriftFinding("ks", "outputs.confidence", statistic, 0.1, 500)]))
-
-
-def latency_at(hour: int, p99: float, events: int = 1000) -> Observation:
-    return Observation(latency=window(hour, LatencyStats(p99, events)))
-
 
 BAD = quality_at(0, 0.1)
-
-
-def fired_triggers(
-    looks: Sequence[Observation], triggers: TriggerSettings, every: timedelta = HOUR
-) -> list[str | None]:
-    """Return the trigger that fires at each look."""
-    state, fired = TaskTriggerState(), list[str | None]()
-    for number, seen in enumerate(looks):
-        state, firings = evaluate(state, seen, NOON + (number + 1) * every, triggers)
-        fired.append(firings[0].trigger if firings else None)
-    return fired
-
-
-def explain_trigger(
-    seen: Observation, triggers: TriggerSettings, trigger: str, state: TaskTriggerState | None = None
-) -> TriggerExplanation:
-    found = {one.trigger: one for one in explain(state or TaskTriggerState(), seen, NOON + 2 * HOUR, triggers)}
-    return found[trigger]  # type: ignore[index]
 
 
 def test_volume_fires_after_enough_labels_since_the_last_dataset() -> None:
@@ -97,33 +54,6 @@ def test_a_score_below_the_minimum_fires_whatever_the_reference() -> None:
 def test_a_window_with_too_few_labels_or_answers_is_insufficient_data(seen: Observation) -> None:
     assert fired_triggers([seen], BOUND) == [None]
     assert explain_trigger(seen, BOUND, "quality").missing[0].endswith(("needed.", "is needed: 40 more reviews."))
-
-
-def test_quality_fires_again_while_it_is_low() -> None:
-    looks = [quality_at(hour, score) for hour, score in enumerate([0.7, 0.7, 0.79, 0.85, 0.7])]
-    assert fired_triggers(looks, BOUND) == ["quality", "quality", "quality", None, "quality"]
-
-
-def test_quality_does_not_fire_again_on_a_window_that_began_before_the_run() -> None:
-    looks = [quality_at(hour, 0.7) for hour in (0, 0, 1, 2)]  # the third run is at the end of hour 2
-    assert fired_triggers(looks, BOUND) == ["quality", None, "quality", None]
-
-
-def test_each_run_that_did_not_mend_a_fall_doubles_the_labels_of_the_next() -> None:
-    needed = [(1, 99), (1, 100), (2, 199), (2, 200), (5, 1599), (5, 1600)]
-    looks = [replace(quality_at(0, 0.7), fall_runs=runs, labelled=labels) for runs, labels in needed]
-    assert [bool(fired_triggers([seen], BOUND)[0]) for seen in looks] == [False, True] * 3
-
-
-@given(st.lists(st.integers(0, 400), max_size=40))
-def test_a_loss_that_no_training_mends_starts_few_runs(labels: list[int]) -> None:
-    state, runs, since_run = TaskTriggerState(), 0, 0
-    for hour, labelled in enumerate(labels):
-        since_run += labelled
-        seen = replace(quality_at(hour, 0.7), fall_runs=runs, labelled=since_run)
-        state, firings = evaluate(state, seen, NOON + (hour + 1) * HOUR, BOUND)
-        runs, since_run = (runs + 1, 0) if firings else (runs, since_run)
-    assert runs <= 1 + np.log2(1 + sum(labels) / BOUND.quality_min_labelled)
 
 
 def test_a_window_is_judged_once_and_so_is_each_event() -> None:
@@ -217,18 +147,6 @@ def test_a_fired_trigger_explains_when_it_arms_again() -> None:
     state, _ = evaluate(TaskTriggerState(), latency_at(0, 60), NOON + HOUR, triggers)
     found = explain_trigger(latency_at(1, 60), triggers, "latency", state)
     assert found.missing == ("It has fired: it arms again with the first window that is well.",)
-
-
-def test_after_a_run_quality_explains_what_it_needs_to_fire_again() -> None:
-    state, _ = evaluate(TaskTriggerState(), quality_at(0, 0.7), NOON + HOUR, BOUND)
-    found = explain_trigger(replace(quality_at(0, 0.7), fall_runs=1), BOUND, "quality", state)
-    assert found.missing == ("A run has answered this window: one that begins after the run is needed.",)
-    found = explain_trigger(replace(quality_at(1, 0.7), fall_runs=2, labelled=50), BOUND, "quality", state)
-    assert found.missing == (
-        "The next run takes 200 labels since the last dataset, 150 more:"
-        " twice as many after each run that did not mend the fall.",
-    )
-    assert found.sees.startswith("The window to 2026-01-01 14:00 scores 0.700 (0.695 to 0.705): 400 labels")
 
 
 @pytest.mark.parametrize("words", ["every night", "0 0 30 2 *", ""])

@@ -12,7 +12,8 @@ from app.retraining.triggers.evaluate import evaluate
 from app.retraining.triggers.incidents import Incident, detect_incidents
 from app.retraining.triggers.observation import Observation, TaskTriggerState, restore_state
 from app.settings.triggers import TriggerSettings
-from tests.app.retraining.triggers.test_evaluate import HOUR, NOON, drift_at, latency_at, quality_at, to_event
+from tests.app.retraining.triggers.test_evaluate import to_event
+from tests.support.triggers import HOUR, NOON, drift_at, latency_at, quality_at
 
 MODEL = ModelRef(name="scales", version="1")
 PLAN = TriggerSettings(min_new_labels=None, latency_max_p99_ms=100, quality_alpha=1e-4, quality_tolerance=0.0)

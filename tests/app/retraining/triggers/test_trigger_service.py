@@ -16,10 +16,10 @@ from app.retraining.triggers.catalog_observer import Observer
 from app.retraining.triggers.observation import Observation
 from app.retraining.triggers.trigger_service import TriggerService
 from app.settings import Settings
-from tests.app.retraining.triggers.test_evaluate import latency_at
 from tests.support.catalog_fixtures import TASK, make_prediction, open_catalog
 from tests.support.record_strategies import START
 from tests.support.scales import Scales
+from tests.support.triggers import latency_at
 
 
 class FakeProducer:

@@ -4,16 +4,7 @@ from dataclasses import replace
 
 from app.monitoring.quality_detector import QualityReference
 from app.retraining.triggers.evaluate import TaskTriggerState, evaluate
-from tests.app.retraining.triggers.test_evaluate import (
-    DRIFT,
-    HOUR,
-    NOON,
-    QUALITY,
-    drift_at,
-    explain_trigger,
-    fired_triggers,
-    quality_at,
-)
+from tests.support.triggers import DRIFT, HOUR, NOON, QUALITY, drift_at, explain_trigger, fired_triggers, quality_at
 
 
 def test_drift_asks_for_labels_before_it_starts_a_run() -> None:
