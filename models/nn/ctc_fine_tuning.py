@@ -10,7 +10,7 @@ from models.nn.convolution import Parameters
 from models.nn.ctc_batches import CtcFittingPlan, Example
 from models.nn.ctc_feedback import CtcFeedback, SplitFeedback
 from models.nn.ctc_fitting import fit_passes, mean_loss
-from models.nn.ctc_posterior import Guess, ObservedLine, guessed_examples, guesses, surprise
+from models.nn.ctc_posterior import Guess, ObservedLine, guessed_examples, guesses, unexplained
 from models.nn.weight_interpolation import SHARES, Trial, TunedParameters, chosen, interpolated
 
 MAX_REPEATS = 4
@@ -94,12 +94,12 @@ class _Guesser:
         return guessed_examples(observed, guessed, np.random.default_rng([self.plan.seed, number, 1]))
 
     def mean_loss(self, plain: Sequence[Example], observed: Sequence[ObservedLine], parameters: Parameters) -> float:
-        """Return the loss of all feedback together, per symbol: -log of its likelihood."""
+        """Return the loss of all feedback together, per symbol: about -log of its likelihood."""
         symbols = [
             sum(len(example.labels) + 1 for example in part) for part in (plain, [line.example for line in observed])
         ]
         loss = symbols[0] * mean_loss(self.network, parameters, plain, self.plan) if plain else 0.0
-        return (loss + surprise(self._guesses(observed, parameters, 0))) / max(1, sum(symbols))
+        return (loss + unexplained(self._guesses(observed, parameters, 0))) / max(1, sum(symbols))
 
     def _guesses(self, observed: Sequence[ObservedLine], parameters: Parameters, number: int) -> list[Guess]:
         rng = np.random.default_rng([self.plan.seed, number])

@@ -16,7 +16,6 @@ more probable. The network sees the line distorted (`models.nn.spec_augment`), a
 (noisy students: Xie et al., CVPR 2020): otherwise it would learn only to be as sure as it is.
 """
 
-import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -34,7 +33,7 @@ from models.nn.spec_augment import masked
 DRAWS = 300
 """The draws for a line. A text less probable than 1 in so many is hardly guessed, and would weigh little."""
 NOISE = 0.05
-"""People press the wrong thumb, and networks are too sure: this bounds what feedback that nothing explains costs."""
+"""People press the wrong thumb, and networks are too sure of what they read."""
 
 
 class ObservedLine(NamedTuple):
@@ -96,6 +95,10 @@ def _guessed_example(line: ObservedLine, guess: Guess) -> Example:
     return Example(line.example.signal, guess.labels, guess.probability / (guess.likelihood + NOISE))
 
 
-def surprise(guessed: Sequence[Guess]) -> float:
-    """Return the sum of -log P(feedback | x) over lines."""
-    return -sum(math.log((1 - NOISE) * guess.likelihood + NOISE) for guess in guessed)
+def unexplained(guessed: Sequence[Guess]) -> float:
+    """Return the sum of 1 - P(feedback | x) over lines.
+
+    It is a lower bound of -log P(feedback | x), by which a few lines of which a network is too sure would outweigh
+    all others.
+    """
+    return sum(1 - guess.likelihood for guess in guessed)

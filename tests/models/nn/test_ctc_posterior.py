@@ -10,9 +10,9 @@ from rapidfuzz.distance import Levenshtein
 from models.nn import ctc_posterior
 from models.nn.ctc import label_probabilities
 from models.nn.ctc_batches import Example
-from models.nn.ctc_posterior import NOISE, Guess, ObservedLine, guess, guessed_examples, surprise
+from models.nn.ctc_posterior import NOISE, Guess, ObservedLine, guess, guessed_examples, unexplained
 
-SPACE, SYMBOLS, FRAMES, DRAWS = 3, (1, 2), 4, 20_000
+SPACE, SYMBOLS, FRAMES, DRAWS = 3, (1, 2), 4, 5_000
 SIGNAL = np.full((8, 2 * FRAMES), 9.0, np.float32)
 
 
@@ -39,16 +39,16 @@ def many_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctc_posterior, "DRAWS", DRAWS)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("reward", [0.0, 0.5, 1.0])
 def test_the_likelihood_of_a_reward_is_the_sum_over_all_texts_that_explain_it(seed: int, reward: float) -> None:
     log_probs, served = log_probabilities(seed), [1, 2]
     line = ObservedLine(Example(SIGNAL, served), lambda labels: abs(score(served, labels) - reward) < 1e-9)
     explaining = {tuple(text): probability(log_probs, text) for text in all_texts() if line.explains(text)}
     guessed = guess(line, log_probs, SPACE, np.random.default_rng(0))
-    assert guessed.likelihood == pytest.approx(sum(explaining.values()), abs=0.02)
-    assert guessed.probability == pytest.approx(max(explaining.values()), abs=0.02)
-    assert explaining[tuple(guessed.labels)] > max(explaining.values()) - 0.02
+    assert guessed.likelihood == pytest.approx(sum(explaining.values()), abs=0.03)
+    assert guessed.probability == pytest.approx(max(explaining.values()), abs=0.03)
+    assert explaining[tuple(guessed.labels)] > max(explaining.values()) - 0.03
 
 
 def test_a_text_weighs_its_probability_given_the_feedback_and_one_that_is_known_counts_whole() -> None:
@@ -64,7 +64,6 @@ def test_a_text_weighs_its_probability_given_the_feedback_and_one_that_is_known_
     assert all(example.signal.shape == SIGNAL.shape for example in examples)
 
 
-def test_feedback_that_nothing_explains_costs_no_more_than_noise() -> None:
-    certain, impossible = Guess([1], 1.0, 1.0), Guess([], 0.0, 0.0)
-    assert surprise([certain, certain]) == pytest.approx(0.0)
-    assert surprise([certain, impossible]) == pytest.approx(-np.log(NOISE))
+def test_what_feedback_costs_is_the_share_of_texts_that_do_not_explain_it() -> None:
+    certain, likely, impossible = Guess([1], 1.0, 1.0), Guess([1], 0.2, 0.75), Guess([], 0.0, 0.0)
+    assert unexplained([certain, likely, impossible]) == 1.25
