@@ -4,7 +4,7 @@ A streaming dataframe handles one record at a time. At each checkpoint it awaits
 commits; checkpoints are as far apart as the platform's commits.
 """
 
-import tempfile
+import os
 
 from quixstreams import Application
 from quixstreams.kafka import ConnectionConfig
@@ -34,7 +34,7 @@ def main() -> None:
         commit_interval=COMMIT_SECONDS,
         auto_create_topics=False,
         use_changelog_topics=False,
-        state_dir=tempfile.mkdtemp(prefix="hindsight-bench-quix-"),
+        state_dir=settings().home / f"quix-{os.getpid()}",
         loglevel="WARNING",
     )
     requests = application.topic(topics.requests, key_deserializer="bytes", value_deserializer="bytes")
