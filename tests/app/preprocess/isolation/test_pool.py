@@ -240,6 +240,13 @@ def test_workers_end_with_their_pool_even_if_it_is_killed(tmp_path: Path) -> Non
     pool.close()
 
 
+def test_a_header_without_a_value_is_no_expiry_time(pool: WorkerPool) -> None:
+    without_value: Any = (("ce_expirytime", None), ("ce_session", None))
+    sent = item(b"fine")
+    result = pool.run_to_completion(WorkItem(sent.origin, sent.key, sent.value, without_value))
+    assert result.rejection is None
+
+
 def test_a_request_that_waited_too_long_is_refused_unread_but_not_the_chunk_of_a_session(tmp_path: Path) -> None:
     bounded = WorkerPool(settings(tmp_path, task_settings={"unruly": {"max_wait_seconds": 60}}), "unruly")
     try:
