@@ -11,7 +11,7 @@ from tests.support.documents import CONTRIBUTING, MANUAL, README
 
 PAGES = [README, CONTRIBUTING, CHECKOUT / "SECURITY.md", *MANUAL]
 _FILE = re.compile(r"`((?:app|agents|models|tables|migrations|benchmarks|docker|docs|tests)/[\w./-]*)`")
-_MADE_BY_A_READER = re.compile("models/mood|models/<task>|versions/2")
+_MADE_BY_A_READER = re.compile("models/mood|models/<task>|versions/2|benchmarks/results")
 _MODULE = re.compile(r"\bpython -m ([\w.]+)|\b(?:from|import) (app[\w.]*)")
 JOURNEYS = {"1": 8, "2": 10, "3": 10, "4": 6}
 """The most files that a journey of `docs/architecture.md` may take."""

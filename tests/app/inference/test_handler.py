@@ -117,12 +117,11 @@ async def test_each_event_of_a_batch_has_its_answer_in_order(make_handler: Any) 
 
 
 async def test_an_event_that_waited_too_long_is_refused_and_the_others_are_answered(make_handler: Any) -> None:
-    now = round(time.time() * 1000)
-    late = with_header(features(b"a"), "ce_requestlogtime", str(now - 120_000).encode())
+    now, old = (str(round(time.time() * 1000) - age).encode() for age in (0, 120_000))
     unwanted = features(b"a", (*EVENT_HEADERS, ("ce_expirytime", b"2020-01-01T00:00:00Z")))
-    in_time = with_header(features(b"bb"), "ce_requestlogtime", str(now).encode())
-    unwanted = with_header(unwanted, "ce_requestlogtime", str(now).encode())
-    answers = await make_handler(max_wait_seconds=60)([late, unwanted, in_time])
+    logged = zip((features(b"a"), unwanted, features(b"bb")), (old, now, now), strict=True)
+    batch = [with_header(record, "ce_requestlogtime", time_ms) for record, time_ms in logged]
+    answers = await make_handler(max_wait_seconds=60)(batch)
     assert [answers[0].code, answers[1].code] == ["expired", "expired"]
     assert prediction_of(answers[2])[1].output == {"sum": 196.0}
 
