@@ -15,8 +15,7 @@ from itertools import combinations
 from math import comb
 
 import numpy as np
-from scipy.stats import norm
-from scipy.stats import t as student
+from scipy.special import ndtri, stdtrit
 
 from app.retraining.rollout.comparison import best_error, comparison_alpha, paired_interval
 from app.settings.rollout import RolloutSettings
@@ -130,7 +129,7 @@ def _mean_loss(
     mean, error, count = clustered_error(losses, np.ones(len(losses)), keys)
     reach = np.inf
     if count > 1:
-        wider = student.ppf(1 - alpha / 2, count - 1) / norm.ppf(1 - alpha / 2)
+        wider = stdtrit(count - 1, 1 - alpha / 2) / ndtri(1 - alpha / 2)
         reach = float(wider) * asymptotic_reach(error, alpha, best_error(plan, width))
     return mean, (min(low, max(mean - reach, -width)), max(high, min(mean + reach, width)))
 
