@@ -61,7 +61,7 @@ class Supervisor:
         self._watchdog_task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Check the machine, start the processes, provision the topics. A failed start stops all."""
+        """Check the machine, start the broker, provision the topics, start the others. A failed start stops all."""
         self._started_at = time.monotonic()
         self._stop_task = None
         try:
@@ -162,17 +162,20 @@ class Supervisor:
         }
 
     async def _start_processes(self) -> None:
-        broker = self.processes.get(BROKER)
-        if self.processes:
-            self._print(f"Starting {', '.join(self.processes)}")
-        for process in self.processes.values():  # each waits for its topics, and loads its libraries meanwhile
-            process.start()
+        others = [process for name, process in self.processes.items() if name != BROKER]
+        if broker := self.processes.get(BROKER):
+            self._print(f"Starting Kafka on {self.config.bootstrap}")
+            broker.start()
         if not await kafka.wait(
             self.config, BROKER_START_SECONDS, kafka.is_ready_with_acls if broker else kafka.is_reachable
         ):
             raise self._broker_error(broker)
         for line in await self._provision(self.config):
             self._print(line, "yellow")
+        if others:
+            self._print(f"Starting {', '.join(process.name for process in others)}")
+        for process in others:
+            process.start()
 
     async def _run_watchdog(self) -> None:
         while True:
