@@ -105,7 +105,7 @@ async def stop_process(stack: Stack, name: str, seconds: float) -> None:
     assert status_of(settings, name).pid != before.pid
     assert status_of(settings, name).restarts == before.restarts + 1
     async with asyncio.timeout(60):
-        while not await is_on_overview(settings, f"{name} was started again at"):
+        while not await is_on_overview(settings, f"{name} was restarted at"):
             await asyncio.sleep(0.5)
 
 
