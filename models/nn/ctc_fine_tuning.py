@@ -104,7 +104,3 @@ class _Guesser:
     def _guesses(self, observed: Sequence[ObservedLine], parameters: Parameters, number: int) -> list[Guess]:
         rng = np.random.default_rng([self.plan.seed, number])
         return guesses(self.network, parameters, observed, self.plan, self.space, rng)
-
-
-def _symbols(examples: Sequence[Example]) -> int:
-    return sum(len(example.labels) + 1 for example in examples)

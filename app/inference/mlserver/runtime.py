@@ -1,4 +1,4 @@
-"""An ONNX Runtime runtime for MLServer: batches in the first dimension, raw tensors, inference off the event loop."""
+"""An ONNX Runtime runtime for MLServer: batches in the first dimension, raw tensors, long calls off the event loop."""
 
 import asyncio
 import math
