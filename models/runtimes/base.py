@@ -1,0 +1,62 @@
+"""Runtimes: what opens a version's files and answers batches, in MLServer, in evaluations and in trainings alike."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from models.manifest import VersionFiles
+
+Tensors = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """The type and the shape of an input or output; None is a dimension that may vary, such as the batch, the first."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How ONNX Runtime shall run a model."""
+
+    threads: int = 0
+    """Threads of each session; 0 is one per core."""
+    providers: Sequence[str] = ("CPUExecutionProvider",)
+    """Execution providers in the order of preference."""
+
+    def open(self, model: Path | bytes) -> onnxruntime.InferenceSession:
+        """Return a session of an ONNX (or ORT) file.
+
+        Idle threads sleep, because they share the cores with the broker, Flink and the worker.
+        """
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        return onnxruntime.InferenceSession(model, options, providers=list(self.providers))
+
+
+class Runtime(ABC):
+    """An opened version: a function of named tensors, with the batch in the first dimension of each.
+
+    Several threads may call `run` at once. What it returns for an event depends on this event alone, up to rounding;
+    outputs whose size depends on the event are padded with zeros to the batch's largest.
+    """
+
+    inputs: Mapping[str, TensorSpec]
+    outputs: Mapping[str, TensorSpec]
+
+    @abstractmethod
+    def __init__(self, files: VersionFiles, execution: Execution) -> None:
+        """Open the files."""
+
+    @abstractmethod
+    def run(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
+        """Return all outputs for a batch. Raises any exception if the model can't take it."""
