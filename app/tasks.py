@@ -38,7 +38,7 @@ def _create_task(name: str, path: str, options: Mapping[str, Any]) -> Task:
         raise SetupError(f"{entry}; {name!r} is not a valid name.", "Use a to z, 0 to 9 and _, a letter first.")
     module, colon, attribute = path.partition(":")
     if not (module and colon and attribute):
-        raise SetupError(f"{entry}; that is not a class path.", "Write module:Class, such as models.ocr:Ocr.")
+        raise SetupError(f"{entry}; that is not a class path.", "Write module:Class, such as models.small.ocr:Ocr.")
     try:
         cls = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:

@@ -22,7 +22,7 @@ from app.settings import MiB, Settings
 from benchmarks import kafka_log
 from benchmarks.child_process import BenchmarkError
 from benchmarks.resource_usage import peak_mib
-from models.ocr import Ocr
+from models.small.ocr import Ocr
 
 TASK = Ocr()
 TOPICS = tuple(kind(TASK.name) for kind in (topics.requests, topics.features, topics.predictions, topics.feedback))

@@ -15,8 +15,8 @@ from benchmarks.platform import benchmark_settings, run_processes
 from benchmarks.platform_run import MAX_PHASE_SECONDS, measure_platform
 from benchmarks.progress import Progress
 from benchmarks.results import BenchmarkResults
-from models.ocr import Ocr
-from models.ocr.data.lines import make_payloads
+from models.small.ocr import Ocr
+from models.small.ocr.data.lines import make_payloads
 
 ON_PLATFORM = {"saturated", "latency", "overload", "tasks", "commands", "starts"}
 

@@ -23,7 +23,7 @@ from app.events.types import FeaturesExtracted, FeedbackGiven, PredictionMade, P
 from app.kafka import clients
 from app.settings import MiB, Settings
 from models import tensors
-from models.ocr import Ocr
+from models.small.ocr import Ocr
 
 SOURCE = "benchmark"
 FEEDBACK_SHARE = 0.08

@@ -14,7 +14,7 @@ from app.embedded.api_readiness import api_url
 from benchmarks import load_generator, resource_usage
 from benchmarks.child_process import run_in_process
 from benchmarks.platform import Stack, benchmark_settings, run_platform
-from models.ocr.data.lines import make_payloads
+from models.small.ocr.data.lines import make_payloads
 from tests.support.browser import open_browser
 
 TASK = "ocr"

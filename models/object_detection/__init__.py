@@ -1,5 +1,1 @@
-"""Finding objects in a picture: balls, books, bottles, keys, mugs, signs and stars."""
-
-from models.object_detection.task import ObjectDetection
-
-__all__ = ["ObjectDetection"]
+"""From a picture to the objects in it."""

@@ -9,7 +9,6 @@ import numpy as np
 
 from models.base import EvaluatedSample
 from models.nn.calibration import expected_calibration_error
-from models.object_detection.labels import LABELS
 from models.object_detection.scoring import all_right
 
 
@@ -34,9 +33,10 @@ def map50(judged: Sequence[EvaluatedSample]) -> float:
     from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]
 
     predicted, true = [], []
+    labels: dict[str, int] = {}
     for scene, evaluated in enumerate(judged, 1):
-        predicted += [_annotation(scene, box) for box in evaluated.decoded.output["boxes"]]
-        true += [_annotation(scene, box) for box in evaluated.sample.correction["boxes"]]
+        predicted += [_annotation(scene, box, labels) for box in evaluated.decoded.output["boxes"]]
+        true += [_annotation(scene, box, labels) for box in evaluated.sample.correction["boxes"]]
     for number, annotation in enumerate(true, 1):
         annotation["id"] = number
     if not predicted or not true:
@@ -45,7 +45,7 @@ def map50(judged: Sequence[EvaluatedSample]) -> float:
         truth = COCO()
         truth.dataset = {
             "images": [{"id": scene} for scene in range(1, len(judged) + 1)],
-            "categories": [{"id": number, "name": label} for number, label in enumerate(LABELS)],
+            "categories": [{"id": number, "name": label} for label, number in labels.items()],
             "annotations": true,
             "info": {},
         }
@@ -58,11 +58,12 @@ def map50(judged: Sequence[EvaluatedSample]) -> float:
     return float(precision[precision > -1].mean())
 
 
-def _annotation(scene: int, box: dict[str, Any]) -> dict[str, Any]:
+def _annotation(scene: int, box: dict[str, Any], labels: dict[str, int]) -> dict[str, Any]:
+    """Return a box in COCO's form; `labels` gets the number of a label that is new."""
     left, top, right, bottom = box["box"]
     return {
         "image_id": scene,
-        "category_id": LABELS.index(box["label"]),
+        "category_id": labels.setdefault(box["label"], len(labels)),
         "bbox": [left, top, right - left, bottom - top],
         "area": (right - left) * (bottom - top),
         "iscrowd": 0,

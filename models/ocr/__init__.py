@@ -1,5 +1,1 @@
-"""Reading one line of text in an image: handwritten digits and printed letters, digits and spaces."""
-
-from models.ocr.task import Ocr
-
-__all__ = ["Ocr"]
+"""From a picture of writing to its text."""

@@ -1,5 +1,1 @@
-"""Transcribing spoken numbers and commands in recordings."""
-
-from models.speech_to_text.task import SpeechToText
-
-__all__ = ["SpeechToText"]
+"""From a recording to its words."""

@@ -11,7 +11,7 @@ from tests.support.s3 import mortal_s3, s3_server, s3_servers, storage
 
 __all__ = ["mortal_s3", "s3_server", "s3_servers", "storage"]  # fixtures of all tests here
 
-TASKS = {"letters": "tests.support.tasks:Letters", "ocr": "models.ocr:Ocr"}
+TASKS = {"letters": "tests.support.tasks:Letters", "ocr": "models.small.ocr:Ocr"}
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +27,7 @@ async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Se
 def brokerless(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Settings whose broker does not exist."""
     return platform_settings(
-        tmp_path_factory.mktemp("brokerless"), tasks={"ocr": "models.ocr:Ocr"}, max_blob_bytes=1000
+        tmp_path_factory.mktemp("brokerless"), tasks={"ocr": "models.small.ocr:Ocr"}, max_blob_bytes=1000
     )
 
 

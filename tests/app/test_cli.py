@@ -48,7 +48,7 @@ async def test_help_imports_no_slow_module() -> None:
         (["topics"], {"HINDSIGHT_API_PORT": "web"}, "HINDSIGHT_API_PORT: Input should be a valid integer"),
         (["topics"], {"HINDSIGHT_API_PORT": "99999"}, "a port is between 1 and 65535"),
         (["up"], {"HINDSIGHT_TASKS": '{"ocr": "models.nowhere:Ocr"}'}, "Check the module's and the class's name."),
-        (["run"], {"HINDSIGHT_TASKS": '{"OCR": "models.ocr:Ocr"}', "HINDSIGHT_DEMO": "1"}, "a letter first"),
+        (["run"], {"HINDSIGHT_TASKS": '{"OCR": "models.small.ocr:Ocr"}', "HINDSIGHT_DEMO": "1"}, "a letter first"),
     ],
 )
 async def test_an_error_that_the_user_can_fix_is_printed_with_a_remedy_and_no_traceback(

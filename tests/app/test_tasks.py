@@ -14,9 +14,9 @@ def test_a_setting_without_tasks_loads_none() -> None:
 @pytest.mark.parametrize(
     ("name", "path", "reason"),
     [
-        ("Ocr", "models.ocr:Ocr", "not a valid name"),
-        ("a.b", "models.ocr:Ocr", "not a valid name"),
-        ("ocr", "models.ocr", "module:Class"),
+        ("Ocr", "models.small.ocr:Ocr", "not a valid name"),
+        ("a.b", "models.small.ocr:Ocr", "not a valid name"),
+        ("ocr", "models.small.ocr", "module:Class"),
         ("ocr", "models.nowhere:Ocr", "No module named 'models.nowhere'"),
         ("ocr", "models.base:Nothing", "no attribute 'Nothing'"),
         ("ocr", "models.base:Rejected", "not a models.base.Task"),

@@ -1,8 +1,8 @@
 """Speed is measured on every line, grouped as on the platform."""
 
 from benchmarks.in_process import make_batches, preprocess_all
-from models.ocr import Ocr
-from models.ocr.data.lines import make_payloads
+from models.small.ocr import Ocr
+from models.small.ocr.data.lines import make_payloads
 
 
 def test_batches_hold_each_line_once_and_only_lines_of_one_padded_width() -> None:

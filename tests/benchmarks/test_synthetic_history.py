@@ -9,7 +9,7 @@ from app.events.ids import prediction_id
 from app.events.types import FeedbackGiven, PredictionMade
 from benchmarks.synthetic_history import EVENTS_PER_REQUEST, HEIGHT, SOURCE, generate_history
 from models import tensors
-from models.ocr import Ocr
+from models.small.ocr import Ocr
 
 REQUESTS = 1_000
 HISTORY = list(generate_history(REQUESTS, width=50))

@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from app.events import topics
-from models.ocr.data.lines import make_payloads
+from models.small.ocr.data.lines import make_payloads
 from tests.support.browser import open_page
 from tests.support.kafka_clients import OutgoingRecord, open_topic_reader, publish
 from tests.support.stack import Stack

@@ -20,7 +20,7 @@ BEGIN = "[data-change=begin]"
 @pytest.fixture(scope="module")
 async def guarded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Settings, KeyStore]]:
     """An API with keys."""
-    settings = platform_settings(tmp_path_factory.mktemp("guarded"), tasks={"ocr": "models.ocr:Ocr"})
+    settings = platform_settings(tmp_path_factory.mktemp("guarded"), tasks={"ocr": "models.small.ocr:Ocr"})
     async with run_processes(settings, only=("kafka", "api")):
         await wait_until_alive(settings)
         keys = KeyStore(settings.catalog_url)

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from app.events import topics
-from models.ocr.data.lines import make_payloads
+from models.small.ocr.data.lines import make_payloads
 from tests.faults.test_kills import make_requests, predicted_ids, request_prediction_ids
 from tests.support.kafka_clients import open_topic_reader, publish
 from tests.support.stack import Stack

@@ -17,7 +17,7 @@ from app.kafka import clients, provisioning
 from app.settings import CHECKOUT, Settings
 from app.system.environment import process_environment
 from models.base import Sample
-from models.ocr.data.lines import make_payloads
+from models.small.ocr.data.lines import make_payloads
 from tests.support.kafka_clients import OutgoingRecord, event_id, open_topic_reader, publish
 from tests.support.stack import Stack
 

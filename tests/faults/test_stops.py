@@ -17,7 +17,7 @@ from app.embedded import prometheus, status
 from app.embedded.api_readiness import api_url
 from app.events import topics
 from app.settings import CHECKOUT, Settings
-from models.ocr.data.lines import make_payloads
+from models.small.ocr.data.lines import make_payloads
 from tests.faults.test_kills import request_prediction_ids
 from tests.support.kafka_clients import OutgoingRecord, header_text, open_topic_reader, publish
 from tests.support.platform import platform_settings, run_processes

@@ -18,7 +18,7 @@ from app.events import topics
 from app.events.ids import prediction_id
 from app.settings import MiB
 from models.decision import Decision
-from models.ocr.data.lines import make_payloads
+from models.small.ocr.data.lines import make_payloads
 from tests.support.kafka_clients import OutgoingRecord, event_id, header_text, open_topic_reader, publish
 from tests.support.stack import Stack
 

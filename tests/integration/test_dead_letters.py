@@ -7,7 +7,7 @@ from typing import Any
 from app.events import topics
 from app.events.ids import prediction_id
 from app.storage.blob_store import blob_store
-from models.ocr.data.lines import make_payloads
+from models.small.ocr.data.lines import make_payloads
 from tests.support.commands import run_command
 from tests.support.kafka_clients import OutgoingRecord, event_id, header_text, open_topic_reader, publish
 from tests.support.stack import Stack

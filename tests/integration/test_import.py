@@ -16,13 +16,13 @@ import pytest
 from app.events import topics
 from app.settings import CHECKOUT, Settings
 from app.system.environment import process_environment
-from models.ocr import Ocr
-from models.ocr.data.lines import make_payloads
+from models.small.ocr import Ocr
+from models.small.ocr.data.lines import make_payloads
 from tests.support.commands import CommandResult, run_command
 from tests.support.kafka_clients import open_topic_reader
 from tests.support.platform import platform_settings, run_processes
 
-TASKS = {"ocr": "models.ocr:Ocr", "letters": "tests.support.tasks:Letters"}
+TASKS = {"ocr": "models.small.ocr:Ocr", "letters": "tests.support.tasks:Letters"}
 
 
 @pytest.fixture(scope="module")

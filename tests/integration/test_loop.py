@@ -10,7 +10,7 @@ from app.demo import scenario_plot
 from app.demo.scenario import REWARDS_TIMING, ScenarioTiming, run_scenario
 from app.demo.scenario_result import FAULTY_SHARE, ScenarioResult
 from app.settings import Settings
-from models.ocr import Ocr
+from models.small.ocr import Ocr
 from tests.support.commands import run_command
 from tests.support.scales import Scales
 

@@ -3,7 +3,7 @@
 import pytest
 
 from app.events import topics
-from models.ocr.data.lines import make_payloads
+from models.small.ocr.data.lines import make_payloads
 from tests.support.kafka_clients import OutgoingRecord, open_topic_reader, publish
 from tests.support.metrics_exposition import METRIC_NAMES, PROCESSES, SERVER_METRICS, scrape_metrics
 from tests.support.stack import Stack

@@ -18,7 +18,7 @@ from tests.support.kafka_clients import OutgoingRecord, open_topic_reader, publi
 from tests.support.model_files import write_letters_model
 from tests.support.stack import Stack
 
-OCR_MODEL = CHECKOUT / "models/ocr/versions/1/model.onnx"
+OCR_MODEL = CHECKOUT / "models/small/ocr/versions/1/model.onnx"
 BODY = {"actor": "ada", "reason": "a test"}
 
 

@@ -27,8 +27,8 @@ from app.kafka import clients
 from app.kafka.connection import ConnectionSecurity
 from app.settings import Settings
 from models import tensors
-from models.ocr import Ocr
-from models.ocr.data.lines import make_payloads
+from models.small.ocr import Ocr
+from models.small.ocr.data.lines import make_payloads
 from tests.support.archive import wait_until_archived
 from tests.support.commands import run_command
 from tests.support.kafka_clients import OutgoingRecord, event_id, header_text, open_topic_reader, publish

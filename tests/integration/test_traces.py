@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.events import topics
-from models.ocr.data.lines import make_payloads
+from models.small.ocr.data.lines import make_payloads
 from tests.support.kafka_clients import OutgoingRecord, header_text, open_topic_reader, publish
 from tests.support.otlp_collector import ExportedSpan, run_collector
 from tests.support.platform import platform_settings, run_processes
@@ -17,7 +17,7 @@ TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 @pytest.mark.soak
 async def test_a_request_is_one_trace_from_flink_to_mlserver(tmp_path: Path) -> None:
     with run_collector() as collector:
-        config = platform_settings(tmp_path, tasks={"ocr": "models.ocr:Ocr"}, otlp_endpoint=collector.url)
+        config = platform_settings(tmp_path, tasks={"ocr": "models.small.ocr:Ocr"}, otlp_endpoint=collector.url)
         [good] = make_payloads(1, seed=1)
         trace = [("traceparent", f"00-{TRACE}-{PARENT}-01".encode())]
         async with run_processes(config, only=PROCESSES) as supervisor:

@@ -11,8 +11,8 @@ from app.events import topics
 from app.events.cloudevents import Origin
 from app.events.ids import prediction_id
 from app.kafka.topic_ids import fetch_topic_ids
-from models.ocr import Ocr
-from models.ocr.data.lines import make_payloads
+from models.small.ocr import Ocr
+from models.small.ocr.data.lines import make_payloads
 from tests.support.kafka_clients import OutgoingRecord, event_id, header_text, open_topic_reader, publish
 from tests.support.stack import Stack
 

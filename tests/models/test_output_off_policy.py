@@ -13,9 +13,9 @@ from app.settings import CHECKOUT
 from models import tensors
 from models.base import Asked, Task, Untrainable
 from models.nn.onnx_inference import run, session
-from models.object_detection.task import ObjectDetection
-from models.ocr.task import Ocr
-from models.speech_to_text.task import SpeechToText
+from models.small.object_detection.task import ObjectDetection
+from models.small.ocr.task import Ocr
+from models.small.speech_to_text.task import SpeechToText
 from models.training import evaluate_off_policy
 from tests.support.datasets import START, write_dataset
 

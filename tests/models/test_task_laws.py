@@ -2,9 +2,9 @@
 
 from app.testing import TaskTests
 from models.decision import Decision
-from models.object_detection import ObjectDetection
-from models.ocr import Ocr
-from models.speech_to_text import SpeechToText
+from models.small.object_detection import ObjectDetection
+from models.small.ocr import Ocr
+from models.small.speech_to_text import SpeechToText
 
 
 class TestDecision(TaskTests):

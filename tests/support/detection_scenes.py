@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.object_detection.data.examples import Examples
+from models.small.object_detection.data.examples import Examples
 
 
 def make_block_scenes(number: int, seed: int, light: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> Examples:

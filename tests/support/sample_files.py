@@ -18,7 +18,7 @@ Samples = NDArray[np.float32]
 
 def load_clip() -> Samples:
     """Return a shipped recording, 16 kHz mono."""
-    samples, _ = soundfile.read(CHECKOUT / "models/speech_to_text/samples/00-pcm16.wav", dtype="float32")
+    samples, _ = soundfile.read(CHECKOUT / "models/small/speech_to_text/samples/00-pcm16.wav", dtype="float32")
     return np.asarray(samples, np.float32)
 
 

@@ -2,9 +2,9 @@
 
 from benchmarks.studies.drifted import object_detection, ocr, speech_to_text
 from benchmarks.studies.drifted.source import DriftedSource
-from models.object_detection import ObjectDetection
-from models.ocr import Ocr
-from models.speech_to_text import SpeechToText
+from models.small.object_detection import ObjectDetection
+from models.small.ocr import Ocr
+from models.small.speech_to_text import SpeechToText
 
 SOURCES = {
     "ocr": DriftedSource(Ocr, ocr.draw_samples, ocr.judge_reward, ocr.measure_error, "CER"),

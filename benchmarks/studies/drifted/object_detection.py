@@ -12,8 +12,8 @@ from PIL import Image, ImageFilter
 
 from benchmarks.studies.drifted.source import SourceSamples
 from models.base import EvaluatedSample, Sample
-from models.object_detection.data.objects import Split
-from models.object_detection.data.scenes import compose, jpeg
+from models.small.object_detection.data.objects import Split
+from models.small.object_detection.data.scenes import compose, jpeg
 from models.object_detection.metrics import map50
 from models.object_detection.scoring import hits
 

@@ -12,12 +12,12 @@ from PIL import Image, ImageFilter
 
 from benchmarks.studies.drifted.source import SourceSamples
 from models.base import EvaluatedSample, Sample
-from models.ocr.data.drifted import slanted
-from models.ocr.data.generation import split_fonts
-from models.ocr.data.lines import photographed, png
-from models.ocr.data.printed import printed_line
-from models.ocr.data.words import text_line
-from models.ocr.metrics import character_error_rate
+from models.small.ocr.data.drifted import slanted
+from models.small.ocr.data.generation import split_fonts
+from models.small.ocr.data.lines import photographed, png
+from models.small.ocr.data.printed import printed_line
+from models.small.ocr.data.words import text_line
+from models.small.ocr.metrics import character_error_rate
 
 FONT_FAMILY = 0
 """Manrope, a family of the validation split."""

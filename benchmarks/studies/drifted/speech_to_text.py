@@ -11,11 +11,11 @@ from numpy.random import Generator
 
 from benchmarks.studies.drifted.source import SourceSamples
 from models.base import EvaluatedSample, Sample
-from models.speech_to_text.audio import RATE
-from models.speech_to_text.data.acoustics import RecordingConditions, record
-from models.speech_to_text.data.vocabulary import phrase
-from models.speech_to_text.data.voices import VARIANTS, VoiceSettings, speak
-from models.speech_to_text.data.write_samples import encoded
+from models.audio.files import RATE
+from models.small.speech_to_text.data.acoustics import RecordingConditions, record
+from models.small.speech_to_text.data.vocabulary import phrase
+from models.small.speech_to_text.data.voices import VARIANTS, VoiceSettings, speak
+from models.small.speech_to_text.data.write_samples import encoded
 from models.speech_to_text.word_errors import word_error_rate
 
 ACCENT = "en-029"

@@ -13,12 +13,12 @@ from benchmarks.studies.loop_worth.streams import Samples, StreamedTask
 from models.base import Sample
 from models.decision import Decision
 from models.decision.data import simulator
-from models.object_detection import ObjectDetection
-from models.ocr import Ocr
-from models.speech_to_text import SpeechToText
-from models.speech_to_text.audio import RATE, read_audio
-from models.speech_to_text.data import clips
-from models.speech_to_text.data.acoustics import RecordingConditions, record
+from models.small.object_detection import ObjectDetection
+from models.small.ocr import Ocr
+from models.small.speech_to_text import SpeechToText
+from models.audio.files import RATE, read_audio
+from models.small.speech_to_text.data import clips
+from models.small.speech_to_text.data.acoustics import RecordingConditions, record
 from tests.support.scales import Scales, weigh_samples
 
 STREET = RecordingConditions(reverberant=0.0, narrow=0.0, noisy=1.0, softest_noise_db=8.0, loudest_noise_db=0.0)

@@ -142,7 +142,7 @@ def many_files() -> Iterator[None]:
 
 
 async def test_health_answers_while_900_clients_send_half_a_request(tmp_path: Path, many_files: None) -> None:
-    config = platform_settings(tmp_path, tasks={"ocr": "models.ocr:Ocr"})
+    config = platform_settings(tmp_path, tasks={"ocr": "models.small.ocr:Ocr"})
     with run_api(config, files=800):
         await wait_until_alive(config)
         async with AsyncExitStack() as clients, httpx.AsyncClient(trust_env=False, timeout=20) as http:

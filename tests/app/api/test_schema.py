@@ -14,7 +14,7 @@ from app.settings import CHECKOUT, Settings
 from tests.support.platform import platform_settings, run_processes, wait_until_alive
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
-TASKS = {"letters": "tests.support.tasks:Letters", "ocr": "models.ocr:Ocr"}
+TASKS = {"letters": "tests.support.tasks:Letters", "ocr": "models.small.ocr:Ocr"}
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import onnxruntime as ort
 from app.demo.faulty_version import corrupt_weights
 from app.registry.registration import read_signature
 from app.registry.shipped import shipped_versions
-from models.ocr import Ocr
+from models.small.ocr import Ocr
 from tests.support.scales import make_scale_model
 
 

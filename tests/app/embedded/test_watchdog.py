@@ -74,7 +74,7 @@ async def run_scripts(
     procfile.write_text("".join(lines))
     config = platform_settings(
         tmp_path,
-        tasks={"ocr": "models.ocr:Ocr"},
+        tasks={"ocr": "models.small.ocr:Ocr"},
         liveness_timeout_seconds=liveness,
         progress_timeout_seconds=progress,
         kafka_bootstrap="127.0.0.1:1",

@@ -13,13 +13,13 @@ from app.evaluation.shipped_comparison import TrialResult, describe_trial
 from app.settings import CHECKOUT
 from models.base import Sample, Task
 from models.decision import Decision
-from models.object_detection import ObjectDetection
-from models.ocr import Ocr
+from models.small.object_detection import ObjectDetection
+from models.small.ocr import Ocr
 from tests.support import model_mutations as mutations
 from tests.support.model_mutations import Mutate, edit_output, fill_weights, fix_sizes, rename, write_mutant
 from tests.support.tasks import Letters
 
-OCR = CHECKOUT / "models/ocr/versions/1/model.onnx"
+OCR = CHECKOUT / "models/small/ocr/versions/1/model.onnx"
 DECISION = CHECKOUT / "models/decision/versions/1/model.onnx"
 LETTERS = CHECKOUT / "tests/support/versions/1/model.onnx"
 
@@ -98,7 +98,7 @@ async def test_a_model_that_would_fail_requests_is_refused_with_the_remedy(
 
 
 async def test_a_model_whose_predictions_the_task_finds_invalid_is_refused(tmp_path: Path) -> None:
-    source = CHECKOUT / "models/object_detection/versions/1/model.onnx"
+    source = CHECKOUT / "models/small/object_detection/versions/1/model.onnx"
     mutant = write_mutant(tmp_path, source, edit_output("Mul", np.array(1e6, np.float32)))
     with pytest.raises(SetupError, match=r"is not valid: its output is .*0 to 1, or none, is needed"):
         await try_model(ObjectDetection(), mutant, 4)

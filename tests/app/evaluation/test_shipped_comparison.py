@@ -10,10 +10,10 @@ from app.evaluation.model_trial import try_model
 from app.evaluation.shipped_comparison import TrialResult, describe_trial
 from app.settings import CHECKOUT
 from models.decision import Decision
-from models.ocr import Ocr
+from models.small.ocr import Ocr
 from tests.support.model_mutations import edit_output, fill_weights, write_mutant
 
-OCR = CHECKOUT / "models/ocr/versions/1/model.onnx"
+OCR = CHECKOUT / "models/small/ocr/versions/1/model.onnx"
 DECISION = CHECKOUT / "models/decision/versions/1/model.onnx"
 
 

@@ -10,7 +10,7 @@ from app.evaluation.trial_answers import open_model
 from app.registry.model_format import read_model
 from app.settings import CHECKOUT
 
-OCR = CHECKOUT / "models/ocr/versions/1/model.onnx"
+OCR = CHECKOUT / "models/small/ocr/versions/1/model.onnx"
 
 
 @pytest.mark.parametrize(

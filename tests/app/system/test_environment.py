@@ -14,7 +14,7 @@ def test_a_process_reads_the_same_settings_from_its_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HINDSIGHT_API_KEY", "of another deployment")
-    tasks = {"ocr": "models.ocr:Ocr", "mine": "mine:Mine"}
+    tasks = {"ocr": "models.small.ocr:Ocr", "mine": "mine:Mine"}
     config = platform_settings(tmp_path, tasks=tasks, api_key=SecretStr("a secret"), batch_seconds=0.25, demo=False)
     code = "from app.settings import settings; s = settings(); print(s.model_dump_json(), s.api_key.get_secret_value())"
     result = subprocess.run(

@@ -7,8 +7,8 @@ from itertools import islice
 from app.registry.shipped import shipped_champion, shipped_versions
 from benchmarks.peers.answerer import Answerer
 from models.base import Sample
-from models.ocr import Ocr
-from models.ocr.data.lines import make_payloads
+from models.small.ocr import Ocr
+from models.small.ocr.data.lines import make_payloads
 
 
 def answer(samples: Sequence[bytes]) -> list[dict[str, object]]:

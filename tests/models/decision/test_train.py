@@ -200,7 +200,7 @@ def test_a_parent_of_another_schema_is_refused(rewarded: RewardedDecisions, tmp_
 
 def test_a_parent_that_is_no_policy_is_refused(rewarded: RewardedDecisions) -> None:
     with pytest.raises(Untrainable, match="not a model of this task"):
-        train(rewarded[0], rewarded[1], Path("models/ocr/versions/1/model.onnx"), 0, quiet, QUICK)
+        train(rewarded[0], rewarded[1], Path("models/small/ocr/versions/1/model.onnx"), 0, quiet, QUICK)
 
 
 def test_too_few_decisions_are_refused(rewarded: RewardedDecisions, tmp_path: Path) -> None:
