@@ -14,7 +14,8 @@ from app.registry.shipped import shipped_versions
 from app.testing.pipeline import run_pipeline
 from models import tensors
 from models.base import Asked, Features, Rejected, Task
-from models.nn.onnx_inference import run, session
+from models.nn.onnx_inference import run
+from models.runtimes import open_version
 
 _CODE = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -77,7 +78,7 @@ class TaskTests:
 
     def test_a_batch_is_decoded_as_its_events_are_alone(self) -> None:
         features = [self.task.preprocess(sample.payload) for sample in self.task.samples()]
-        for places, outputs in run(session(self._version().read_bytes()), self.task, features):
+        for places, outputs in run(open_version(self._version()), self.task, features):
             batch = [Asked(f"{self.task.name}:{place}", features[place]) for place in places]
             alone = [
                 self.task.decode({name: output[index : index + 1] for name, output in outputs.items()}, [event])[0]
