@@ -19,7 +19,7 @@ Trainer = Callable[[Any, Path | None, Path | None, int, OnStep], Trained]
 """
 
 OffPolicyEvaluator = Callable[[Any, Path, Sequence[Path], int, OnStep], list[PolicyValue]]
-"""Estimate from (task, dataset, versions, seed, on_step) what each version, a `model.onnx` or `manifest.json`, would have earned.
+"""Estimate from (task, dataset, versions, seed, on_step) what each version would have earned, by their paths.
 
 Raises `Untrainable`.
 """

@@ -21,8 +21,8 @@ from models.manifest import find_version
 def version_path(settings: Settings, task: Task, number: str | None) -> tuple[str, Path]:
     """Return a version's number and its path, with `card.json` beside it. None is the newest shipped version.
 
-    The path is that of its `model.onnx` or `manifest.json`, see `models.manifest`. Shipped versions need no platform. Any other version is fetched from the registry once, because models never
-    change. Raises `SetupError`.
+    The path is that of its `model.onnx` or `manifest.json`, see `models.manifest`. Shipped versions need no platform.
+    Any other version is fetched from the registry once, because models never change. Raises `SetupError`.
     """
     number = number or shipped_champion(task).version
     paths = shipped_versions(task)

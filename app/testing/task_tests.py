@@ -1,6 +1,7 @@
 """Tests that every task must pass. Derive a class from `TaskTests` and name the task; pytest collects the tests."""
 
 import asyncio
+import pickle
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,6 +33,9 @@ class TaskTests:
     """The least mean score of the shipped version on the samples."""
     max_examples: ClassVar[int] = 100
     """How many examples each property test draws."""
+
+    def test_the_task_can_be_sent_to_another_process(self) -> None:
+        assert type(pickle.loads(pickle.dumps(self.task))) is type(self.task)
 
     def test_samples_become_the_same_features_in_whatever_order(self) -> None:
         payloads = [sample.payload for sample in self.task.samples()]

@@ -14,11 +14,10 @@ from models.runtimes import Execution, Runtime, TensorSpec
 class SummingRuntime(Runtime):
     """Takes `letters`, as the task of this name, and returns `sum`."""
 
-    inputs = {"letters": TensorSpec(np.dtype(np.uint8), (None, None))}
-    outputs = {"sum": TensorSpec(np.dtype(np.float32), (None,))}
-
     def __init__(self, files: VersionFiles, execution: Execution) -> None:
         self._factor, self._offset = (json.loads(files.path(name).read_text()) for name in ("factor", "offset"))
+        self.inputs = {"letters": TensorSpec(np.dtype(np.uint8), (None, None))}
+        self.outputs = {"sum": TensorSpec(np.dtype(np.float32), (None,))}
 
     def run(self, feeds: Any) -> dict[str, NDArray[Any]]:
         total = feeds["letters"].astype(np.float32).sum(axis=1)

@@ -30,8 +30,8 @@ class ObjectDetection(Task):
     """Finds balls, books, bottles, keys, mugs, signs and stars in a picture.
 
     Features: `image` uint8 (128, 128, 3), the picture as large as fits, and `geometry` int32 (6,), where it lies there
-    (see `models.small.object_detection.images.Geometry`), which only `decode` needs. The model's input is `image` with a
-    batch dimension in front; its outputs are those of `models.small.object_detection.training.onnx_export.to_onnx`.
+    (see `models.small.object_detection.images.Geometry`), which only `decode` needs. The model's input is `image` with
+    a batch dimension in front; its outputs are those of `models.small.object_detection.training.onnx_export.to_onnx`.
 
     Boxes are in pixels of the picture as it is displayed, that is after its EXIF orientation: x to the right, y down,
     (0, 0) the corner of the first pixel.

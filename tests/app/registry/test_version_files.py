@@ -68,5 +68,5 @@ def test_a_missing_blob_is_said(tmp_path: Path, config: Settings, blobs: BlobSto
 
 
 def test_a_blob_that_is_no_manifest_is_refused(tmp_path: Path, config: Settings, blobs: BlobStore) -> None:
-    with pytest.raises(Rejected, match="manifest.json is not valid"):
+    with pytest.raises(Rejected, match=r"manifest\.json is not valid"):
         fetch_version(registered(blobs.put(b"{}")), blobs, config, tmp_path / "fetched")
