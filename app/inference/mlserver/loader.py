@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterable
+from functools import partial
 
 from app.backoff import retry
 from app.errors import Unavailable
@@ -11,6 +12,7 @@ from app.inference.mlserver import repository
 from app.inference.mlserver.client import InferenceClient
 from app.registry.registry import ModelVersion
 from app.registry.subscription import subscribe
+from app.registry.version_files import fetch_version
 from app.settings import Settings
 from app.storage.blob_store import blob_store
 from models.base import Rejected, Task
@@ -60,8 +62,8 @@ class ModelLoader:
     async def _load(self, version: ModelVersion) -> None:
         async def load() -> None:
             async with self._lock:
-                content = await asyncio.to_thread(version.read_model, self._blobs, self._settings)
-                await asyncio.to_thread(repository.install, self._settings, version.ref, content)
+                fetch = partial(fetch_version, version, self._blobs, self._settings)
+                await asyncio.to_thread(repository.install, self._settings, version.ref, fetch)
                 await self._client.load(version.ref)
 
         name = repository.entry_name(version.ref)
