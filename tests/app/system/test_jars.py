@@ -113,3 +113,16 @@ def test_a_full_disk_is_not_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SetupError, match="No space left on device") as caught:
         jars.fetch_jars([JAR])
     assert "Free some space" in caught.value.remedy
+
+
+def test_offline_no_network_is_tried_and_the_error_says_what_to_copy(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jars, "settings", lambda: Settings(cache=cache.parent, offline=True))
+    central = FakeMavenCentral(monkeypatch, CONTENT)
+    with pytest.raises(SetupError, match=r"thing-1\.0\.jar is not in .* HINDSIGHT_OFFLINE") as caught:
+        jars.fetch_jars([JAR])
+    assert "copy jars of its cache" in caught.value.remedy
+    assert central.answers == [CONTENT]
+    (cache / JAR.filename).write_bytes(CONTENT)
+    assert jars.fetch_jars([JAR]) == [cache / JAR.filename]

@@ -53,13 +53,13 @@ def test_a_registry_that_refuses_is_not_asked_again(package_index: PackageIndex,
 
 
 def test_a_version_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match="registry has no @maker/models==9.9.9"):
+    with pytest.raises(SetupError, match=r"registry has no @maker/models==9\.9\.9"):
         npm.download("@maker/models==9.9.9", tmp_path, lambda *_: None)
 
 
 def test_a_registry_that_can_not_be_reached_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NPM_CONFIG_REGISTRY", "http://127.0.0.1:1")
-    with pytest.raises(SetupError, match="cannot be fetched from npm's registry: .*refused"):
+    with pytest.raises(SetupError, match=r"cannot be fetched from npm's registry: .*refused"):
         download(tmp_path)
 
 

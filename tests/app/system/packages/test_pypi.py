@@ -41,7 +41,7 @@ def test_a_wheel_of_another_platform_is_fetched_if_it_is_named(package_index: Pa
 
 def test_a_package_that_is_not_there_is_an_error_with_pips_reason(package_index: PackageIndex, tmp_path: Path) -> None:
     package_index.add_wheel("reader", "1.0", {})
-    with pytest.raises(SetupError, match="No matching distribution found for reader==2.0") as caught:
+    with pytest.raises(SetupError, match=r"No matching distribution found for reader==2\.0") as caught:
         pypi.download("reader==2.0", "", tmp_path, ignore)
     assert "pip config" in caught.value.remedy
 
