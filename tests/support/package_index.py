@@ -108,6 +108,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.index.downloads.append((name, wanted))
         if wanted and self.index.ranges:
             start = int(wanted.removeprefix("bytes=").partition("-")[0])
+            if start >= len(content):
+                self._answer(416, b"")
+                return
             self._answer(206, content[start:], {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"})
             return
         cut = self.index.cuts > 0

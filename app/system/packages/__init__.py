@@ -11,7 +11,7 @@ __all__ = ["OnBytes", "download_package", "read_members"]
 
 
 def download_package(package: Package, folder: Path, on_bytes: OnBytes) -> Path:
-    """Fetch a package's archive into an empty folder and return its path. Raises `SetupError`, OSError."""
+    """Fetch a package's archive into a folder of its own and return its path. Raises `SetupError`, OSError."""
     if package.index == "npm":
         return npm.download(package.name, folder, on_bytes)
     return pypi.download(package.name, package.platform, folder, on_bytes)

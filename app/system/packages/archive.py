@@ -3,7 +3,7 @@
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator
 from contextlib import closing
 from difflib import get_close_matches
 from pathlib import Path
@@ -38,7 +38,7 @@ def read_members(archive: Path, wanted: Collection[str]) -> dict[str, bytes]:
     return contents
 
 
-def _open_members(archive: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
+def _open_members(archive: Path) -> Generator[tuple[str, int, IO[bytes]], None, None]:
     """Yield the path, the size and the opened file of each member, in one pass over the archive."""
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as wheel:

@@ -25,7 +25,7 @@ _REMEDY = (
 
 
 def download(name: str, folder: Path, on_bytes: OnBytes) -> Path:
-    """Fetch a package's tarball into a folder and return its path; resume what is cut off.
+    """Fetch a package's tarball into a folder and return its path; resume what is there or is cut off.
 
     Raises `SetupError`, or OSError if it can't be written.
     """
@@ -39,6 +39,8 @@ def download(name: str, folder: Path, on_bytes: OnBytes) -> Path:
                 return path
             except httpx.HTTPError as error:
                 answer = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else None
+                if answer == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:  # the file of before is not a part of this
+                    path.unlink()
                 if attempt == MAX_ATTEMPTS - 1 or answer in _PERMANENT:
                     reason = f"the registry answers {answer}" if answer else describe(error)
                     raise SetupError(f"{name} cannot be fetched from npm's registry: {reason}.", _REMEDY) from error

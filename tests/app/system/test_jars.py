@@ -11,6 +11,7 @@ from jgo.maven import PythonResolver
 from app.errors import SetupError
 from app.settings import Settings
 from app.system import jars
+from app.system.downloads import MAX_ATTEMPTS
 
 CONTENT = b"a jar"
 JAR = jars.Jar("some.group:thing:1.0", hashlib.sha256(CONTENT).hexdigest())
@@ -102,7 +103,7 @@ def test_temporary_network_errors_are_retried(cache: Path, monkeypatch: pytest.M
 
 
 def test_the_error_without_a_network_has_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    FakeMavenCentral(monkeypatch, *[OSError("no route to host")] * jars.MAX_ATTEMPTS)
+    FakeMavenCentral(monkeypatch, *[OSError("no route to host")] * MAX_ATTEMPTS)
     with pytest.raises(SetupError, match="cannot be fetched from Maven Central: no route to host") as caught:
         jars.fetch_jars([JAR])
     assert "HINDSIGHT_CACHE" in caught.value.remedy

@@ -39,6 +39,12 @@ def test_a_download_that_is_cut_off_continues(package_index: PackageIndex, tmp_p
     assert package_index.downloads == [(ARCHIVE, None), (ARCHIVE, f"bytes={len(archive) // 2}-")]
 
 
+def test_what_is_there_of_something_else_is_fetched_anew(package_index: PackageIndex, tmp_path: Path) -> None:
+    archive = package_index.archives[ARCHIVE]
+    (tmp_path / "package.tgz").write_bytes(archive + b"more")
+    assert download(tmp_path) == archive
+
+
 def test_a_busy_registry_is_asked_again(package_index: PackageIndex, tmp_path: Path) -> None:
     package_index.failures = [503, 429]
     assert download(tmp_path) == package_index.archives[ARCHIVE]

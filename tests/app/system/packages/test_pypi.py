@@ -46,10 +46,15 @@ def test_a_package_that_is_not_there_is_an_error_with_pips_reason(package_index:
     assert "pip config" in caught.value.remedy
 
 
-def test_a_full_disk_is_an_error_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "pip.py").write_text(
-        "print('ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device'); exit(1)"
-    )
+@pytest.mark.parametrize(
+    "output",
+    [
+        "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device",
+        "ERROR: Exception:\nTraceback (most recent call last):\nOSError: [Errno 28] No space left on device",
+    ],
+)
+def test_a_full_disk_is_an_error_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str) -> None:
+    (tmp_path / "pip.py").write_text(f"print({output!r}); exit(1)")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(OSError, match="No space left on device") as caught:
         pypi.download("reader==1.0", "", tmp_path, ignore)
