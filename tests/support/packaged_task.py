@@ -41,10 +41,10 @@ def entry(content: bytes, package: str = "", *members: str, **fields: Any) -> di
     return file
 
 
-def write_version(folder: Path, files: Mapping[str, Any], card: str = "{}") -> Path:
+def write_version(folder: Path, files: Mapping[str, Any], card: str = "{}", runtime: str = "fetched:Runtime") -> Path:
     """Write a version's manifest and card into a folder of the task; return its path."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "manifest.json").write_text(json.dumps({"runtime": "fetched:Runtime", "files": files}))
+    (folder / "manifest.json").write_text(json.dumps({"runtime": runtime, "files": files}))
     (folder / "card.json").write_text(card)
     return folder
 

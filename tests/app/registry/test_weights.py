@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 
 from app.errors import SetupError
+from app.events.types import PredictionMade
 from app.registry import weights
 from app.registry.packaged_version import PackagedVersion
+from app.registry.shipped import packaged_versions, shipped_versions
 from app.settings import Settings
 from app.system.packages import npm
+from app.testing.pipeline import run_pipeline
 from tests.support.package_index import PackageIndex
 from tests.support.packaged_task import entry, packaged, write_version
+from tests.support.tasks import Letters
 
 ENCODER, FIRST, SECOND, LABELS = b"encoder" * 1000, b"first" * 1000, b"second" * 1000, b"labels"
 CONVERT = "tests.support.packaged_task:join_upside_down"
@@ -58,6 +62,21 @@ def test_a_version_becomes_whole_in_the_cache_and_alone(config: Settings, versio
     assert {path.name for path in version.directory.iterdir()} == {*FILES, "manifest.json", "card.json"}
     assert version.path.read_bytes() == (version.folder / "manifest.json").read_bytes()
     assert {path.name for path in (config.cache / "models").iterdir()} == {".lock", version.directory.parent.name}
+
+
+async def test_a_version_of_a_package_serves(
+    config: Settings, tmp_path: Path, package_index: PackageIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = shipped_versions(Letters())["1"].read_bytes()
+    package_index.add_tarball("letters", "1.0.0", {"model.onnx": model})
+    files = {"sum.onnx": entry(model, "npm letters==1.0.0", "model.onnx")}
+    write_version(tmp_path / "versions" / "1", files, runtime="onnx")
+    monkeypatch.setattr("app.registry.shipped.inspect.getfile", lambda _: str(tmp_path / "task.py"))
+    monkeypatch.setattr("app.registry.shipped.settings", lambda: config)
+    weights.pull(config, packaged_versions(config.cache, Letters()))
+    [answer] = await run_pipeline(Letters(), [b"abc"])
+    assert isinstance(answer, PredictionMade)
+    assert (answer.output, answer.model.version) == ({"sum": 294.0}, "1")
 
 
 def test_all_users_can_read_the_weights(config: Settings, small: PackagedVersion) -> None:
