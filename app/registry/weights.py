@@ -48,9 +48,10 @@ def pull(config: Settings, versions: Sequence[PackagedVersion], recheck: bool = 
 @contextmanager
 def _lock(root: Path, console: Console) -> Iterator[None]:
     """Be the only process that writes into this directory. The kernel ends it with the process, for whatever cause."""
-    if not root.exists():
-        root.mkdir(parents=True, exist_ok=True)
-        root.chmod(0o755)
+    for directory in (root.parent, root):
+        if not directory.exists():
+            directory.mkdir(parents=True, exist_ok=True)
+            directory.chmod(0o755)
     with (root / ".lock").open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -86,7 +86,7 @@ def test_all_users_can_read_the_weights(config: Settings, small: PackagedVersion
     finally:
         os.umask(mask)
     root = config.cache / "models"
-    for path in (root, *small.directory.parent.rglob("*"), small.directory.parent):
+    for path in (config.cache, root, *small.directory.parent.rglob("*"), small.directory.parent):
         assert path.stat().st_mode & 0o777 == (0o755 if path.is_dir() else 0o644)
 
 
