@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.base import Asked, Decoded, EvaluatedSample, Features, Sample, Shapes, Task
+from models.input_statistics import of_tensors
 from models.nn.ctc_policy import joint_probabilities
 from models.nn.exploration import checked_share
 from models.ocr import samples
@@ -68,7 +69,7 @@ class Ocr(Task):
     def summary(self, features: Features) -> dict[str, float]:
         """Return the pages' number, mean height and width, and the mean and deviation of their levels."""
         height, width = features["sizes"].mean(axis=0).tolist()
-        numbers = super().summary({"pixels": features["pixels"]})
+        numbers = of_tensors({"pixels": features["pixels"]})
         return {**numbers, "pages": float(features["pages"]), "height": height, "width": width}
 
     def decode(self, outputs: Mapping[str, NDArray[Any]], asked: Sequence[Asked]) -> list[Decoded]:

@@ -2,7 +2,6 @@
 
 from functools import cache
 from io import BytesIO
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +22,7 @@ class TestOcr(TaskTests):
     task = Ocr()
     rejected_payloads = ((b"%PDF-1.7 nothing", "broken"), (b"", "empty"))
     rejected_corrections = ({}, {"text": 1}, {"lines": [{}]}, {"boxes": []})
-    min_sample_score = 0.9
+    min_sample_score = 0.97
     max_examples = 30
 
 
@@ -32,10 +31,10 @@ def reader() -> Runtime:
     return open_version(shipped_versions(Ocr())["1"], Execution(threads=1))
 
 
-def read(*payloads: bytes, task: Ocr = TestOcr.task, prediction: str = "ocr:1") -> list[Decoded]:
-    features = [task.preprocess(payload) for payload in payloads]
-    outputs: dict[str, Any] = reader().run(stack_inputs(task, features))
-    return task.decode(outputs, [Asked(prediction, event) for event in features])
+def read(*payloads: bytes) -> list[Decoded]:
+    features = [TestOcr.task.preprocess(payload) for payload in payloads]
+    outputs = reader().run(stack_inputs(TestOcr.task, features))
+    return TestOcr.task.decode(outputs, [Asked("ocr:1", event) for event in features])
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -46,12 +45,6 @@ def png(pixels: np.ndarray) -> bytes:
 
 def line_image(name: str = "printed-05.jpg") -> np.ndarray:
     return np.asarray(Image.open(BytesIO(SAMPLES[name].payload)).convert("L"))
-
-
-def test_a_book_page_with_a_picture_is_read_nearly_without_error() -> None:
-    sample = SAMPLES["huckleberry-finn.pdf"]
-    [decoded] = read(sample.payload)
-    assert TestOcr.task.score(decoded.output, sample.correction) > 0.98
 
 
 def test_all_pages_are_read_with_places_on_each_page_even_one_that_lies_on_its_side() -> None:
@@ -95,7 +88,9 @@ def test_a_file_of_more_pages_than_are_read_says_so() -> None:
 
 def test_an_explored_text_has_the_probability_with_which_it_is_drawn() -> None:
     task = Ocr(explore=1.0)
-    drawn = [read(SAMPLES["digits-01.png"].payload, task=task, prediction=f"ocr:{n}")[0] for n in range(200)]
+    features = task.preprocess(SAMPLES["digits-01.png"].payload)
+    outputs = reader().run(stack_inputs(task, [features]))
+    drawn = [task.decode(outputs, [Asked(f"ocr:{number}", features)])[0] for number in range(200)]
     expected = {decoded.output["text"]: decoded.propensity for decoded in drawn}
     for text, propensity in expected.items():
         share = np.mean([decoded.output["text"] == text for decoded in drawn])
