@@ -54,7 +54,9 @@ def _checked_text(given: Mapping[str, Any]) -> str:
     if len(text) > MAX_TEXT:
         raise Rejected("text_too_long", f"{len(text):,} symbols: at most {MAX_TEXT:,} are taken")
     text = " ".join(unicodedata.normalize("NFC", text).split())
-    if unwritable := next((symbol for symbol in text if unicodedata.category(symbol) in {"Cc", "Cn", "Co", "Cs"}), None):
+    if unwritable := next(
+        (symbol for symbol in text if unicodedata.category(symbol) in {"Cc", "Cn", "Co", "Cs"}), None
+    ):
         raise Rejected("unknown_symbol", f"{unwritable!r} is no symbol of a written text")
     return text
 

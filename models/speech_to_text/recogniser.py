@@ -85,7 +85,9 @@ class Recogniser:
         for row, state in enumerate(states):
             hidden[row, : len(state)] = state
             mask[row, : len(state) * _SAMPLES_PER_FRAME] = 1
-        cache = {_PAST + name: np.zeros((len(states), *shape), np.float32) for name, shape in self._cache_shapes.items()}
+        cache = {
+            _PAST + name: np.zeros((len(states), *shape), np.float32) for name, shape in self._cache_shapes.items()
+        }
         return {
             "encoder_hidden_states": hidden,
             "encoder_attention_mask": mask,

@@ -18,17 +18,17 @@ from models.speech_to_text.recogniser import Recogniser
 from models.speech_to_text.vocabulary import read_vocabulary, text_of
 from models.speech_to_text.voice_activity import WINDOW, Probabilities, chunks, voice_probabilities
 
-VOICE_ACTIVITY, ENCODER, DECODER, VOCABULARY = (
-    "voice_activity.onnx", "encoder_model.ort", "decoder_model_merged.ort", "tokenizer.bin",
-)  # fmt: skip
-CHUNKS_PER_CALL = 8
-"""More are no faster on one core."""
+VOICE_ACTIVITY, VOCABULARY = "voice_activity.onnx", "tokenizer.bin"
+ENCODER, DECODER = "encoder_model.ort", "decoder_model_merged.ort"
+CHUNKS_PER_CALL = 4
+"""More take more memory and are hardly faster."""
 
 _Place = tuple[int, int, int]
 """The row of a recording, and the first sample of a chunk and the first after it."""
 
 
 class _Chunk(NamedTuple):
+    row: int
     start: int
     stop: int
     text: bytes
@@ -36,24 +36,26 @@ class _Chunk(NamedTuple):
     log_prob: float
 
 
+_INPUTS = {"samples": TensorSpec(np.dtype(np.uint8), (None, None))}
+_OUTPUTS = {
+    "spans": TensorSpec(np.dtype(np.int32), (None, None, 2)),
+    "text": TensorSpec(np.dtype(np.uint8), (None, None, None)),
+    "tokens": TensorSpec(np.dtype(np.int32), (None, None)),
+    "log_prob": TensorSpec(np.dtype(np.float32), (None, None)),
+    "voice": TensorSpec(np.dtype(np.float32), (None,)),
+}
+
+
 class SpeechRecognition(Runtime):
     """A version of four files: the network of voice activity, encoder, decoder and vocabulary.
 
-    The threads work on the chunks of all recordings of a call at once. The decoder takes several chunks together, all of
-    one recording (`Recogniser` says why).
+    The threads work on the chunks of all recordings of a call at once. The decoder takes several chunks together, all
+    of one recording (`Recogniser` says why).
     """
-
-    inputs = {"samples": TensorSpec(np.dtype(np.uint8), (None, None))}  # noqa: RUF012  # read-only
-    outputs = {  # noqa: RUF012  # read-only
-        "spans": TensorSpec(np.dtype(np.int32), (None, None, 2)),
-        "text": TensorSpec(np.dtype(np.uint8), (None, None, None)),
-        "tokens": TensorSpec(np.dtype(np.int32), (None, None)),
-        "log_prob": TensorSpec(np.dtype(np.float32), (None, None)),
-        "voice": TensorSpec(np.dtype(np.float32), (None,)),
-    }
 
     def __init__(self, files: VersionFiles, execution: Execution) -> None:
         """Open the files."""
+        self.inputs, self.outputs = _INPUTS, _OUTPUTS
         single = replace(execution, threads=1)
         self._voice_activity = single.open(files.path(VOICE_ACTIVITY))
         self._recogniser = Recogniser(single.open(files.path(ENCODER)), single.open(files.path(DECODER)))
@@ -74,19 +76,20 @@ class SpeechRecognition(Runtime):
         ]
         heard = self._threads.map(lambda group: self._hear(recordings[group[0][0]], group), _groups(places))
         rows: list[list[_Chunk]] = [[] for _ in recordings]
-        for row, chunk in sorted(part for parts in heard for part in parts):
-            rows[row].append(chunk)
+        for chunk in sorted(chunk for group in heard for chunk in group):
+            rows[chunk.row].append(chunk)
         voice = np.array([probabilities.max(initial=0.0) for probabilities in voices], np.float32)
         return {**_padded(rows), "voice": voice}
 
     def _probabilities(self, samples: Samples) -> Probabilities:
         return voice_probabilities(self._voice_activity, samples)
 
-    def _hear(self, samples: Samples, group: Sequence[_Place]) -> list[tuple[int, _Chunk]]:
+    def _hear(self, samples: Samples, group: Sequence[_Place]) -> list[_Chunk]:
         transcripts = self._recogniser.transcribe([samples[start:stop] for _, start, stop in group])
+        texts = [text_of(transcript.tokens, self._vocabulary).encode() for transcript in transcripts]
         return [
-            (row, _Chunk(start, stop, text_of(found.tokens, self._vocabulary).encode(), len(found.tokens), found.log_prob))
-            for (row, start, stop), found in zip(group, transcripts, strict=True)
+            _Chunk(*place, text, len(transcript.tokens), transcript.log_prob)
+            for place, text, transcript in zip(group, texts, transcripts, strict=True)
         ]
 
 

@@ -60,8 +60,7 @@ class SpeechToText(Task):
         """
         sounds = [_has_sound(event.features["samples"]) for event in asked] or [True] * len(outputs["voice"])
         return [
-            _decoded({name: output[row] for name, output in outputs.items()}, sound)
-            for row, sound in enumerate(sounds)
+            _decoded({name: output[row] for name, output in outputs.items()}, sound) for row, sound in enumerate(sounds)
         ]
 
     def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,7 +107,11 @@ def _decoded(outputs: Mapping[str, NDArray[Any]], sound: bool) -> Decoded:
     """Return the output for a recording; chunks without words are no segments."""
     segments: list[dict[str, Any]] = []
     for (start, stop), letters, tokens, log_prob in zip(
-        outputs["spans"].tolist(), outputs["text"], outputs["tokens"].tolist(), outputs["log_prob"].tolist(), strict=True
+        outputs["spans"].tolist(),
+        outputs["text"],
+        outputs["tokens"].tolist(),
+        outputs["log_prob"].tolist(),
+        strict=True,
     ):
         if text := letters.tobytes().rstrip(b"\0").decode():
             confidence = round(confidence_of(tokens, log_prob), 4)
@@ -116,10 +119,7 @@ def _decoded(outputs: Mapping[str, NDArray[Any]], sound: bool) -> Decoded:
                 {"start": round(start / RATE, 3), "end": round(stop / RATE, 3), "text": text, "confidence": confidence}
             )
     text = " ".join(segment["text"] for segment in segments)
-    if segments:
-        confidence = prod(segment["confidence"] for segment in segments)
-    else:
-        confidence = 1.0 - float(outputs["voice"])
+    confidence = prod(segment["confidence"] for segment in segments) if segments else 1.0 - float(outputs["voice"])
     return Decoded(
         {"text": text, "segments": segments}, confidence if sound else min(confidence, _CONFIDENCE_WITHOUT_SOUND)
     )

@@ -42,7 +42,7 @@ MARGIN = _windows(0.25)
 
 def voice_probabilities(network: onnxruntime.InferenceSession, samples: Samples) -> Probabilities:
     """Return the probability of voice in each window of a recording; the last one is filled with silence."""
-    padded = np.zeros(_CONTEXT + -(-len(samples) // WINDOW) * WINDOW, np.float32)
+    padded = np.zeros(_CONTEXT + max(1, -(-len(samples) // WINDOW)) * WINDOW, np.float32)
     padded[_CONTEXT : _CONTEXT + len(samples)] = samples
     views = np.lib.stride_tricks.sliding_window_view(padded, _CONTEXT + WINDOW)[::WINDOW]
     hidden = cell = np.zeros((1, 1, 128), np.float32)

@@ -7,14 +7,14 @@ None of this can be heard, so it doesn't count as an error.
 import re
 import unicodedata
 
-_APOSTROPHES = str.maketrans({mark: "'" for mark in "\N{RIGHT SINGLE QUOTATION MARK}\N{MODIFIER LETTER APOSTROPHE}`"})
+_APOSTROPHES = str.maketrans(dict.fromkeys("\N{RIGHT SINGLE QUOTATION MARK}\N{MODIFIER LETTER APOSTROPHE}`", "'"))
 _WORD = re.compile(r"\d+|[^\W\d]+(?:'[^\W\d]+)*")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _UNITS = ((1_000_000, "million"), (1_000, "thousand"), (100, "hundred"))
 _MOST = 1_000_000_000
 """Longer numbers are those of telephones and accounts: they are read digit by digit."""

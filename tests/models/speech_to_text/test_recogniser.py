@@ -29,7 +29,7 @@ class Encoder:
 
 
 class Decoder:
-    """Writes the tokens that it is told for each chunk, each with probability 0.5; its cache counts the steps so far."""
+    """Writes the tokens that it is told for each chunk, each with probability 0.5; its cache counts the steps."""
 
     def __init__(self, *texts: Sequence[int]) -> None:
         self.texts = texts
