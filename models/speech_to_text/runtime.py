@@ -32,7 +32,6 @@ class _Chunk(NamedTuple):
     start: int
     stop: int
     text: bytes
-    tokens: int
     log_prob: float
 
 
@@ -40,7 +39,6 @@ _INPUTS = {"samples": TensorSpec(np.dtype(np.uint8), (None, None))}
 _OUTPUTS = {
     "spans": TensorSpec(np.dtype(np.int32), (None, None, 2)),
     "text": TensorSpec(np.dtype(np.uint8), (None, None, None)),
-    "tokens": TensorSpec(np.dtype(np.int32), (None, None)),
     "log_prob": TensorSpec(np.dtype(np.float32), (None, None)),
     "voice": TensorSpec(np.dtype(np.float32), (None,)),
 }
@@ -88,7 +86,7 @@ class SpeechRecognition(Runtime):
         transcripts = self._recogniser.transcribe([samples[start:stop] for _, start, stop in group])
         texts = [text_of(transcript.tokens, self._vocabulary).encode() for transcript in transcripts]
         return [
-            _Chunk(*place, text, len(transcript.tokens), transcript.log_prob)
+            _Chunk(*place, text, transcript.log_prob)
             for place, text, transcript in zip(group, texts, transcripts, strict=True)
         ]
 
@@ -108,11 +106,10 @@ def _padded(rows: Sequence[Sequence[_Chunk]]) -> dict[str, NDArray[Any]]:
     longest = max((len(chunk.text) for row in rows for chunk in row), default=0) or 1
     spans = np.zeros((len(rows), count, 2), np.int32)
     text = np.zeros((len(rows), count, longest), np.uint8)
-    tokens = np.zeros((len(rows), count), np.int32)
     log_prob = np.zeros((len(rows), count), np.float32)
     for row, row_chunks in enumerate(rows):
         for place, chunk in enumerate(row_chunks):
             spans[row, place] = chunk.start, chunk.stop
             text[row, place, : len(chunk.text)] = np.frombuffer(chunk.text, np.uint8)
-            tokens[row, place], log_prob[row, place] = chunk.tokens, chunk.log_prob
-    return {"spans": spans, "text": text, "tokens": tokens, "log_prob": log_prob}
+            log_prob[row, place] = chunk.log_prob
+    return {"spans": spans, "text": text, "log_prob": log_prob}

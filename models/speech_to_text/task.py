@@ -77,7 +77,7 @@ class SpeechToText(Task):
         return shipped(SAMPLES)
 
     def held_out(self) -> Iterator[Sample]:
-        """Return recordings of human voices; the network was trained by its authors, on none of ours."""
+        """Return recordings of human voices: none of ours was in training, but the authors' data may hold some."""
         return iter(shipped(HELD_OUT))
 
     def figures(self, judged: Sequence[EvaluatedSample]) -> dict[str, float]:
@@ -106,15 +106,10 @@ def _has_sound(codes: NDArray[np.uint8]) -> bool:
 def _decoded(outputs: Mapping[str, NDArray[Any]], sound: bool) -> Decoded:
     """Return the output for a recording; chunks without words are no segments."""
     segments: list[dict[str, Any]] = []
-    for (start, stop), letters, tokens, log_prob in zip(
-        outputs["spans"].tolist(),
-        outputs["text"],
-        outputs["tokens"].tolist(),
-        outputs["log_prob"].tolist(),
-        strict=True,
-    ):
+    chunks = zip(outputs["spans"].tolist(), outputs["text"], outputs["log_prob"].tolist(), strict=True)
+    for (start, stop), letters, log_prob in chunks:
         if text := letters.tobytes().rstrip(b"\0").decode():
-            confidence = round(confidence_of(tokens, log_prob), 4)
+            confidence = round(confidence_of(log_prob), 4)
             segments.append(
                 {"start": round(start / RATE, 3), "end": round(stop / RATE, 3), "text": text, "confidence": confidence}
             )

@@ -24,7 +24,6 @@ def outputs_saying(*recordings: list[str], log_prob: float = -0.1, voice: float 
     outputs: dict[str, Any] = {
         "spans": np.zeros((len(recordings), count, 2), np.int32),
         "text": np.zeros((len(recordings), count, longest), np.uint8),
-        "tokens": np.zeros((len(recordings), count), np.int32),
         "log_prob": np.zeros((len(recordings), count), np.float32),
         "voice": np.full(len(recordings), voice, np.float32),
     }
@@ -32,7 +31,7 @@ def outputs_saying(*recordings: list[str], log_prob: float = -0.1, voice: float 
         for place, text in enumerate(texts):
             outputs["spans"][row, place] = 2 * place * RATE, (2 * place + 1) * RATE
             outputs["text"][row, place, : len(text.encode())] = np.frombuffer(text.encode(), np.uint8)
-            outputs["tokens"][row, place], outputs["log_prob"][row, place] = len(text.split()), log_prob
+            outputs["log_prob"][row, place] = log_prob
     return outputs
 
 
