@@ -22,9 +22,10 @@ class Placement(Protocol):
 
 @dataclass(frozen=True)
 class Candidates:
-    """What may be an object in one picture, best first: `boxes` (n, 4), `scores` (n, classes), `cells` (n,), row by row.
+    """What may be an object in one picture, best first: `boxes` (n, 4), `scores` (n, classes), and `cells` (n,).
 
-    A candidate is as good as its best class. Boxes are in pixels of what the network sees, or of the picture (`placed`).
+    A candidate is as good as its best class. Boxes are in pixels of what the network sees, or of the picture: see
+    `placed`.
     """
 
     boxes: NDArray[np.float64]

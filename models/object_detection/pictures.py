@@ -16,7 +16,7 @@ MIN_CONTRAST = 16
 
 
 class Scale(NamedTuple):
-    """How large a picture is as the network sees it, without the padding at its right and below, and as it is displayed."""
+    """How large a picture is as the network sees it, without its padding, and as it is displayed."""
 
     small_width: int
     small_height: int
@@ -31,7 +31,10 @@ class Scale(NamedTuple):
 
 
 def features_of(payload: bytes) -> Features:
-    """Return a file's picture, `image`, 416 pixels on its longer side, and its `size`, width and height. Raises `Rejected`."""
+    """Return a file's picture, `image`, 416 pixels on its longer side, and its width and height, `size`.
+
+    Raises `Rejected`.
+    """
     picture = read_upright(payload)
     factor = LONG_SIDE / max(picture.width, picture.height)
     size = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))

@@ -33,7 +33,7 @@ class Translation:
     """Translates what some nodes of a graph need into an ONNX graph. Raises `ValueError` for an unknown operator."""
 
     def __init__(self, source: TfjsGraph, graph: Graph, placeholder: str, image: Value, side: int) -> None:
-        """Let `image` stand for the node `placeholder`; `side` is the height and width for which resizings are meant."""
+        """Let `image` stand for the node `placeholder`; `side` is the height and width that resizings are for."""
         self._source, self._graph, self._side = source, graph, side
         self._values = {placeholder: image}
         self._rules = {

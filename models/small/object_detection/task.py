@@ -22,8 +22,8 @@ class ObjectDetection(DetectionTask):
     """Finds balls, books, bottles, keys, mugs, signs and stars in a picture.
 
     Features: `image` uint8 (128, 128, 3), the picture as large as fits, and `geometry` int32 (6,), where it lies there
-    (see `models.small.object_detection.images.Geometry`), which only `decode` needs. The model's input is `image` with a
-    batch dimension in front; its outputs are those of `models.small.object_detection.training.onnx_export.to_onnx`.
+    (see `models.small.object_detection.images.Geometry`), which only `decode` needs. The model's input is `image` with
+    a batch dimension in front; its outputs are those of `models.small.object_detection.training.onnx_export.to_onnx`.
     """
 
     name: ClassVar[str] = "object_detection"
