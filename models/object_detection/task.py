@@ -1,8 +1,12 @@
 """The `object_detection` task: from a photograph to the everyday objects in it. Needs only numpy and Pillow."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 from models.base import Asked, Decoded, Features, Sample, Shapes
@@ -10,6 +14,8 @@ from models.object_detection.cells import STEP, candidates
 from models.object_detection.detection_task import DetectionTask
 from models.object_detection.labels import LABELS
 from models.object_detection.pictures import features_of, has_content, scale_of
+
+_SAMPLES = Path(__file__).parent / "samples"
 
 
 class ObjectDetection(DetectionTask):
@@ -50,9 +56,28 @@ class ObjectDetection(DetectionTask):
         return self.chosen(placed, event, outputs["certainty"], has_content(event.features))
 
     def samples(self) -> Sequence[Sample]:
-        """Return photographs."""
-        return ()
+        """Return a few photographs with their objects."""
+        return _photographs()[:6]
+
+    def demonstration(self, seed: int) -> Iterator[Sample]:
+        """Yield the photographs over and over, in a random order."""
+        rng = np.random.default_rng(seed)
+        while True:
+            yield _photographs()[rng.integers(len(_photographs()))]
+
+    def held_out(self) -> Iterator[Sample]:
+        """Yield all 13 photographs that ship, which is few: the version's card has figures on more."""
+        return iter(_photographs())
 
     def labels(self) -> Sequence[str]:
         """Return the classes of the detector."""
         return LABELS
+
+
+@cache
+def _photographs() -> tuple[Sample, ...]:
+    entries = json.loads((_SAMPLES / "samples.json").read_text())
+    return tuple(
+        Sample(entry["name"], (_SAMPLES / entry["name"]).read_bytes(), entry["content_type"], {"boxes": entry["boxes"]})
+        for entry in entries
+    )
