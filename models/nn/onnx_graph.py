@@ -49,9 +49,14 @@ class Graph:
 
     def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
         """Add an operator with one output, and return the output's name."""
-        output = f"{operator.lower()}_{len(self._nodes)}"
-        self._nodes.append(helper.make_node(operator, list(inputs), [output], **attributes))
-        return output
+        return self.add_many(operator, *inputs, outputs=1, **attributes)[0]
+
+    def add_many(self, operator: str, *inputs: str, outputs: int, **attributes: Any) -> list[str]:
+        """Add an operator with several outputs, and return their names."""
+        name = f"{operator.lower()}_{len(self._nodes)}"
+        names = [name if number == 0 else f"{name}_{number}" for number in range(outputs)]
+        self._nodes.append(helper.make_node(operator, list(inputs), names, **attributes))
+        return names
 
     def cast(self, value: str, dtype: type[np.generic]) -> str:
         """Return the value in another type."""

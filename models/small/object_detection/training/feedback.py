@@ -25,8 +25,8 @@ from models.datasets import Row, rows, why_nothing
 from models.nn.onnx_inference import session as onnx_session
 from models.nn.reward_weights import baseline, weight
 from models.object_detection.boxes import overlaps
+from models.object_detection.candidates import MAX_BOXES, Candidates
 from models.small.object_detection.data.generation import Labelled
-from models.small.object_detection.decoding import MAX_BOXES, Candidates
 from models.small.object_detection.images import SIDE
 from models.small.object_detection.labels import LABELS
 from models.small.object_detection.training import evaluation

@@ -6,16 +6,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from models.object_detection.boxes import overlaps
-from models.small.object_detection.decoding import (
-    MAX_BOXES,
-    MAX_CANDIDATES,
-    MIN_CANDIDATE_SCORE,
-    SAME_OBJECT_IOU,
-    Candidates,
-    candidates,
-    confidence,
-    doubt,
-)
+from models.object_detection.candidates import MAX_BOXES, MIN_CANDIDATE_SCORE, Candidates, confidence, doubt
+from models.small.object_detection.decoding import MAX_CANDIDATES, SAME_OBJECT_IOU, candidates
 from models.small.object_detection.images import Geometry
 from models.small.object_detection.labels import LABELS
 

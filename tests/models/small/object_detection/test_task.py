@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.base import Asked, Features, Rejected
+from models.object_detection.candidates import MAX_BOXES
 from models.small.object_detection import ObjectDetection
-from models.small.object_detection.decoding import MAX_BOXES
 from models.small.object_detection.images import Geometry
 from models.small.object_detection.labels import LABELS
 

@@ -12,8 +12,8 @@ from models import tensors
 from models.base import Asked, Features, Untrainable
 from models.nn.onnx_inference import session
 from models.nn.reward_weights import CLIP
+from models.object_detection.candidates import Candidates
 from models.small.object_detection import ObjectDetection
-from models.small.object_detection.decoding import Candidates
 from models.small.object_detection.labels import LABELS
 from models.small.object_detection.training import evaluation, feedback
 from models.small.object_detection.training.feedback import choices_of

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.small.object_detection.decoding import Candidates
+from models.object_detection.candidates import Candidates
+from models.object_detection.policy import probabilities
 from models.small.object_detection.labels import LABELS
-from models.small.object_detection.policy import probabilities
 from models.small.object_detection.training.negative_feedback import NO_CANDIDATE, NegativeScenes, unlikelihood_loss
 from models.small.object_detection.training.network import GRID
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.small.object_detection.decoding import MIN_SCORE, Candidates
-from models.small.object_detection.policy import greedy, probabilities, serve
+from models.object_detection.candidates import MIN_SCORE, Candidates
+from models.object_detection.policy import greedy, probabilities, serve
 
 CLASSES = 3
 seeds, shares = st.integers(0, 2**32), st.floats(0.01, 1.0)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.nn.exploration import MIN_PROPENSITY
-from models.small.object_detection.decoding import MIN_SCORE, Candidates
+from models.object_detection.candidates import MIN_SCORE, Candidates
 
 
 class ServedChoices(NamedTuple):

@@ -1,0 +1,1 @@
+"""Converting published weights to ONNX: the same bytes each time. Needs `onnx`; serving does not."""
