@@ -1,3 +1,4 @@
+import json
 import os
 from collections.abc import AsyncIterator, Iterator
 
@@ -5,9 +6,10 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from app.embedded import ports
-from app.settings import CHECKOUT, Settings, TaskSettings
+from app.settings import CHECKOUT, TaskSettings
 from tests.support import tools
 from tests.support.platform import platform_settings, run_processes
+from tests.support.small_tasks import SMALL_TASKS
 from tests.support.stack import Stack
 
 # The time of an example depends on the machine.
@@ -24,7 +26,10 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CHECKOUT / ".pytest_cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
-TASKS = {**Settings().tasks, "letters": "tests.support.tasks:Letters"}
+# The small networks: they answer within milliseconds. Processes that a test starts inherit it.
+os.environ.setdefault("HINDSIGHT_TASKS", json.dumps(SMALL_TASKS))
+
+TASKS = {**SMALL_TASKS, "letters": "tests.support.tasks:Letters"}
 
 TASK_SETTINGS = {"letters": TaskSettings(audit_rate=0.2, reward_window_seconds=5, reward_default=-0.5)}
 

@@ -49,9 +49,9 @@ class Settings(RenamedSettings, BaseSettings):
 
     tasks: dict[str, str] = Field(
         {
-            "ocr": "models.small.ocr:Ocr",
-            "speech_to_text": "models.small.speech_to_text:SpeechToText",
-            "object_detection": "models.small.object_detection:ObjectDetection",
+            "ocr": "models.ocr:Ocr",
+            "speech_to_text": "models.speech_to_text:SpeechToText",
+            "object_detection": "models.object_detection:ObjectDetection",
             "decision": "models.decision:Decision",
         },
         description="The name and class of each task, as module:Class.",
