@@ -20,6 +20,7 @@ from app.api import (
     health,
     log_identity,
     models,
+    pages,
     payload,
     predictions,
     quality,
@@ -43,6 +44,7 @@ from app.monitoring.progress import ProgressMonitor
 from app.replay.jobs.queue import ReplayQueue
 from app.retraining.controller import Controller
 from app.services.feedback import FeedbackIndex
+from app.services.page_previews import PagePreviews
 from app.services.payloads import PayloadReader
 from app.services.services import Services
 from app.services.state_metrics import StateMetrics
@@ -76,6 +78,7 @@ def create_app(settings: Settings) -> FastAPI:
     catalog = Catalog(settings.catalog_url)
     known = tasks.load_tasks(settings)
     progress = ProgressMonitor(settings)
+    payloads = PayloadReader(settings, known, catalog, store)
     controller = Controller(settings, known, catalog, producer, progress)
     services = Services(
         settings=settings,
@@ -83,7 +86,8 @@ def create_app(settings: Settings) -> FastAPI:
         catalog=catalog,
         producer=producer,
         controller=controller,
-        payloads=PayloadReader(settings, known, catalog, store),
+        payloads=payloads,
+        page_previews=PagePreviews(settings, payloads),
         replays=ReplayQueue(settings),
         dead_letters=AsyncDeadLetterStore(settings),
         state_metrics=StateMetrics(settings, controller, progress),
@@ -95,6 +99,7 @@ def create_app(settings: Settings) -> FastAPI:
         await asyncio.to_thread(store.delete_orphans)
         async with _background_loops(services):
             yield
+        await services.page_previews.close()
         catalog.close()
         keys.close()
 
@@ -155,6 +160,7 @@ def _include_routers(app: FastAPI, services: Services, blob_quota: BlobQuota) ->
     app.include_router(quality.router(known, services.controller))
     app.include_router(predictions.router(services.catalog))
     app.include_router(payload.router(services.payloads))
+    app.include_router(pages.router(services.page_previews))
     app.include_router(replays.router(settings, known, services.replays))
     app.include_router(dead_letters.router(services.dead_letters))
     app.include_router(blobs.router(blob_quota, settings.max_blob_bytes))

@@ -18,6 +18,13 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     503: {"description": "Kafka, the database or the storage is unavailable: try again after Retry-After."},
 }
 
+SAFE_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Cache-Control": "no-store",  # an erased payload must not live on in caches
+}
+"""Headers of every answer with a stranger's payload."""
+
 
 def router(payloads: PayloadReader) -> APIRouter:
     """Return the route."""
@@ -38,10 +45,8 @@ def router(payloads: PayloadReader) -> APIRouter:
             payload.content,
             media_type=payload.media_type,
             headers={
-                "X-Content-Type-Options": "nosniff",
+                **SAFE_HEADERS,
                 "Content-Disposition": f'{disposition}; filename="{payload.name}"',
-                "Content-Security-Policy": "default-src 'none'; sandbox",
-                "Cache-Control": "no-store",  # an erased payload must not live on in caches
             },
         )
 

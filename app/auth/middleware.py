@@ -32,6 +32,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "default-src 'self'",
         "script-src 'self' 'unsafe-inline' 'unsafe-eval'",  # NiceGUI's pages need both
         "style-src 'self' 'unsafe-inline'",
+        "connect-src 'self' data:",  # small recordings are part of the page, and a script draws their waveforms
         "img-src 'self' data: blob:",
         "media-src 'self' data: blob:",
         "font-src 'self' data:",

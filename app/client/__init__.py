@@ -3,5 +3,14 @@
 from app.client.answers import Answer
 from app.client.client import RECORD_OVERHEAD_BYTES, Hindsight
 from app.client.errors import ClientError, PredictionError
+from app.client.summaries import first_line, summarize_output
 
-__all__ = ["RECORD_OVERHEAD_BYTES", "Answer", "ClientError", "Hindsight", "PredictionError"]
+__all__ = [
+    "RECORD_OVERHEAD_BYTES",
+    "Answer",
+    "ClientError",
+    "Hindsight",
+    "PredictionError",
+    "first_line",
+    "summarize_output",
+]

@@ -25,10 +25,12 @@ def register(cli: typer.Typer) -> None:
 def send(
     task: TaskArgument,
     files: Annotated[list[Path], typer.Argument(help="The payloads.", exists=True, dir_okay=False, readable=True)],
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write whole predictions as JSON, one object a line.")
+    ] = False,
     timeout: Annotated[float, typer.Option(help="Longest wait for each answer, in seconds.")] = 60.0,
 ) -> None:
-    """Send files and print their predictions. Ends with 1 if a file has no prediction."""
+    """Send files and print their predictions, the first line of each text. Ends with 1 if a file has no prediction."""
     failed = asyncio.run(_send_all(task, files, as_json, timeout))
     raise typer.Exit(1 if failed else 0)
 
@@ -66,7 +68,7 @@ async def _send_all(task: str, files: list[Path], as_json: bool, seconds: float)
 
 async def _send_one(client: "Hindsight", task: str, path: Path, as_json: bool, seconds: float) -> bool:
     """Send a file and print its prediction, or the reason why there is none. Return whether it was predicted."""
-    from app.client import PredictionError
+    from app.client import PredictionError, first_line
 
     payload = await asyncio.to_thread(path.read_bytes)
     blob = len(payload) > client.max_inline_bytes
@@ -78,7 +80,8 @@ async def _send_one(client: "Hindsight", task: str, path: Path, as_json: bool, s
         reason = f"no answer within {seconds:g} s; `hindsight doctor` says what is not ready"
         _print_result(as_json, {"file": str(path), "error": {"reason": reason}}, f"{path}: {reason}", sys.stderr)
     else:
-        text = answer.output.get("text", json.dumps(answer.output, ensure_ascii=False))
+        text = answer.output.get("text")
+        text = first_line(text) if isinstance(text, str) else json.dumps(answer.output, ensure_ascii=False)
         line = f"{path}  {text}  confidence {answer.confidence:.3f}  {answer.timings_ms['total']:.0f} ms"
         _print_result(as_json, {"file": str(path)} | answer.model_dump(), f"{line}  {answer.prediction_id}", sys.stdout)
         return True

@@ -1,7 +1,6 @@
 """The demonstration of `make run`: send real samples through the platform, and correct or reward the predictions."""
 
 import asyncio
-import json
 import os
 import shutil
 import sys
@@ -10,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from aiokafka.errors import KafkaError
@@ -21,7 +20,7 @@ from rich.text import Text
 
 from app import tasks
 from app.auth import local_key
-from app.client import ClientError, Hindsight
+from app.client import ClientError, Hindsight, summarize_output
 from app.demo.tally import SampleResult, Tally
 from app.embedded import api_readiness
 from app.embedded.supervisor import Supervisor
@@ -33,6 +32,10 @@ from models.base import Sample, Task
 
 BURST_SAMPLES = 200
 PER_SECOND = 20.0
+MAX_IN_FLIGHT = 16
+"""Large models answer fewer samples a second than these."""
+BURST_SECONDS = 60.0
+"""The burst ends after this time with fewer samples, so that its summary comes soon."""
 TRICKLE_SECONDS = 5.0
 AUDIT_RATE = 0.3
 """The audit rate of a task without a setting: so the burst's audit, 15 predictions a task, is enough for a score."""
@@ -91,6 +94,14 @@ class _DemoSupervisor(Supervisor):
             self._print(f"The demonstration has ended: {error!r}. The platform stays up.", "yellow")
 
 
+class _Example(NamedTuple):
+    """An answer to look at, and the size of its payload."""
+
+    size: int
+    prediction_id: str
+    text: str
+
+
 class Demonstration:
     """Sends samples of every task, whose true outputs are known."""
 
@@ -101,6 +112,8 @@ class Demonstration:
         self.tallies = {name: Tally(task.error_name) for name, task in self._tasks.items()}
         self._rng = np.random.default_rng()
         self._results: deque[SampleResult] = deque(maxlen=TABLE_ROWS)
+        self._examples: dict[str, _Example] = {}
+        self._in_flight = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._url = api_readiness.api_url(settings)
 
     async def run(self, samples: int = BURST_SAMPLES, trickle_seconds: float = TRICKLE_SECONDS) -> None:
@@ -115,8 +128,8 @@ class Demonstration:
         ) as hindsight:
             stream = self._iterate_samples()
             self._console.print(
-                f"\nThe demonstration sends {samples} samples, {PER_SECOND:g} a second, corrects or rewards the "
-                "predictions, and reviews those in the audit."
+                f"\nThe demonstration sends {samples} samples, or as many as fit into {BURST_SECONDS:g} s, corrects "
+                "or rewards the predictions, and reviews those in the audit."
             )
             await self._burst(hindsight, stream, samples)
             self._console.print(self._summary(trickle_seconds), soft_wrap=True, markup=False)
@@ -130,9 +143,13 @@ class Demonstration:
             start = time.monotonic()
             async with asyncio.TaskGroup() as requests:
                 for number in range(samples):
+                    await self._in_flight.acquire()
+                    if time.monotonic() - start > BURST_SECONDS:
+                        break
                     if (task_and_sample := await asyncio.to_thread(next, stream, None)) is None:
                         break
-                    requests.create_task(self._send_sample(hindsight, *task_and_sample))
+                    request = requests.create_task(self._send_sample(hindsight, *task_and_sample))
+                    request.add_done_callback(lambda _: self._in_flight.release())
                     await asyncio.sleep(start + (number + 1) / PER_SECOND - time.monotonic())
         finally:
             live.stop()
@@ -156,6 +173,7 @@ class Demonstration:
             prediction = await hindsight.predict(task.name, sample.payload, content_type=sample.content_type)
             result.milliseconds = (time.monotonic() - began) * 1000
             result.prediction, result.confidence = _output_text(prediction.output), prediction.confidence
+            self._keep_example(task.name, sample, prediction.prediction_id, result.prediction)
             result.score = task.score(prediction.output, sample.correction)
             result.reward = task.reward(sample, prediction.output, self._rng)
             result.status = "right" if result.score == 1.0 else "wrong"
@@ -179,6 +197,12 @@ class Demonstration:
             await asyncio.sleep(review_seconds)
             with suppress(ClientError, KafkaError, TimeoutError):
                 await hindsight.feedback(audited, correction=sample.correction, queue="audit", blind=True, actor=ACTOR)
+
+    def _keep_example(self, task: str, sample: Sample, prediction_id: str, text: str) -> None:
+        """Keep the task's largest sample: the page rather than a line, the photograph rather than a drawing."""
+        example = _Example(len(sample.payload), prediction_id, text)
+        if task not in self._examples or example.size > self._examples[task].size:
+            self._examples[task] = example
 
     def _iterate_samples(self) -> Iterator[tuple[Task, Sample]]:
         """Yield samples of all tasks in turn, with a new seed at each start."""
@@ -205,7 +229,7 @@ class Demonstration:
             "hindsight" if shutil.which("hindsight") else os.path.relpath(Path(sys.executable).parent / "hindsight")
         )
         places = {
-            self._url: "the state, and the score, of each task",
+            self._url: "the latest answers, the state and the score of each task",
             f"{self._url}/review": "review predictions yourself",
             f"{self._url}/docs": "try the API",
             f"{self._url}/readyz": "the readiness and the lag of each part",
@@ -216,7 +240,10 @@ class Demonstration:
             f"{self._settings.home / 'logs'}": "the log of each process",
         }
         width = max(map(len, places))
-        lines = ["", self._progress_text(), "", "Where to look next:"]
+        lines = ["", self._progress_text(), "", "Some of the answers:"]
+        for name, example in self._examples.items():
+            lines += [f"  {name}: {example.text}", f"    {self._url}/review?task={name}&id={example.prediction_id}"]
+        lines += ["", "Where to look next:"]
         lines += [f"  {place:{width}}  {description}" for place, description in places.items()]
         lines += [
             "",
@@ -226,12 +253,14 @@ class Demonstration:
 
 
 def _output_text(output: Mapping[str, Any]) -> str:
-    """Return an output as text that fits into the table."""
+    """Return an output as text that fits into the table: of several lines the first, with their number."""
     match output:
-        case {"text": str(text)} | {"action": str(text)}:
-            pass
-        case {"boxes": list(boxes)}:
-            text = ", ".join(sorted(str(box["label"]) for box in boxes)) or "nothing"
+        case {"boxes": []}:
+            text = "nothing"
         case _:
-            text = json.dumps(output, ensure_ascii=False)
+            text = summarize_output(output)
+    head, mark, lines = text.rpartition(" … (")
+    room = MAX_CELL_WIDTH - len(mark + lines)
+    if mark and len(head) > room:
+        return f"{head[:room]}{mark}{lines}"
     return text if len(text) <= MAX_CELL_WIDTH else f"{text[: MAX_CELL_WIDTH - 1]}…"

@@ -14,14 +14,12 @@ Before the first message it sends `("ready",)`. It sends `("fetching",)` before 
 
 import logging
 import os
-import resource
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 import psutil
 
@@ -32,11 +30,12 @@ from app.events.expiry import EXPIRY_EXTENSION, refuse_expired
 from app.events.payload import max_claimed_bytes
 from app.preprocess.claim_checks import reject_file_claims, retry_forever
 from app.preprocess.isolation.channel import ChannelClosed, Message, MessageChannel
+from app.preprocess.isolation.limits import limit_memory
 from app.preprocess.isolation.work_item import WorkItem
 from app.preprocess.preprocessor import STAGE, Preprocessor
 from app.preprocess.sessions.assembler import assemble_chunks
 from app.preprocess.tracing import TracedPreprocessor
-from app.settings import MiB, Settings, settings
+from app.settings import Settings, settings
 from app.storage.blob_store import blob_store
 from app.tasks import load_task
 from models.base import Rejected, Task
@@ -143,17 +142,6 @@ class WorkerLoop:
             self._channel.send(("fetched",))
 
 
-def limit_resources(configured: Settings) -> None:
-    """Bound this process's memory, and let the kernel's OOM killer choose it first."""
-    limit = configured.preprocess_memory_mib * MiB
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    if hard == resource.RLIM_INFINITY or limit < hard:
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with suppress(OSError):  # Linux only
-        Path("/proc/self/oom_score_adj").write_text("500")
-
-
 def main() -> None:
     """Run the worker."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
@@ -162,7 +150,7 @@ def main() -> None:
     channel = MessageChannel(socket.socket(fileno=int(file_descriptor)))
     get = blob_store(configured).get
     task = load_task(configured, name)
-    limit_resources(configured)
+    limit_memory(configured.preprocess_memory_mib)
     with suppress(ChannelClosed):
         fetch = reject_file_claims(get) if files else retry_forever(get)
         WorkerLoop(configured, task, fetch, channel, takes_files=bool(files)).serve()

@@ -24,6 +24,7 @@ from models.base import Rejected, Task
 MAX_CONCURRENT_READS = 2
 """Each read may load a row group of the archive, which may be 64 MiB."""
 OCTET_STREAM = "application/octet-stream"
+PDF = "application/pdf"
 _BEGINNINGS = {
     "image/png": rb"\x89PNG\r\n\x1a\n",
     "image/jpeg": rb"\xff\xd8\xff",
@@ -34,6 +35,7 @@ _BEGINNINGS = {
     "image/avif": rb"....ftypavi[fs]",
     "image/heic": rb"....ftyp(?:heic|heix|mif1)",
     "image/jp2": rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51",
+    PDF: rb"\s{0,1000}%PDF-",
     "audio/flac": rb"fLaC",
     "audio/ogg": rb"OggS",
     "audio/wav": rb"RIFF....WAVE",
@@ -45,9 +47,10 @@ _BEGINNINGS = {
 }
 """How files of these media types begin; the first that fits counts."""
 _MEDIA_TYPES = {media_type: re.compile(beginning, re.DOTALL) for media_type, beginning in _BEGINNINGS.items()}
-INLINE_TYPES = {*_MEDIA_TYPES, JSON, "text/plain"}
+INLINE_TYPES = {*_MEDIA_TYPES, JSON, "text/plain"} - {PDF}
 """Types that a browser may display: none of them can run code."""
-_UNKNOWN_TO_BROWSERS = {"image/tiff", "image/heic", "image/jp2", "audio/aiff", "audio/amr"}
+_DRAWN_TYPES = {PDF, "image/tiff", "image/heic", "image/jp2"}
+_UNKNOWN_TO_BROWSERS = {"audio/aiff", "audio/amr"}
 _UNSAFE_NAME_CHARACTER = re.compile(r"[^A-Za-z0-9_.-]")
 _MEDIA_TYPE_PATTERN = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,60}")
 
@@ -65,8 +68,10 @@ class Payload:
     name: str
 
     @property
-    def display(self) -> Literal["image", "audio", "text", "none"]:
-        """How a browser can show it; `none` for a file that can only be downloaded."""
+    def display(self) -> Literal["image", "pages", "audio", "text", "none"]:
+        """How a browser can show it: `pages` by drawn pictures of them; `none` for a file that must be downloaded."""
+        if self.media_type in _DRAWN_TYPES:
+            return "pages"
         if self.media_type in _UNKNOWN_TO_BROWSERS:
             return "none"
         main_type = self.media_type.partition("/")[0]

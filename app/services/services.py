@@ -8,6 +8,7 @@ from app.dead_letters.async_store import AsyncDeadLetterStore
 from app.kafka.resilient_producer import ResilientProducer
 from app.replay.jobs.queue import ReplayQueue
 from app.retraining.controller import Controller
+from app.services.page_previews import PagePreviews
 from app.services.payloads import PayloadReader
 from app.services.state_metrics import StateMetrics
 from app.settings import Settings
@@ -24,6 +25,7 @@ class Services:
     producer: ResilientProducer
     controller: Controller
     payloads: PayloadReader
+    page_previews: PagePreviews
     replays: ReplayQueue
     dead_letters: AsyncDeadLetterStore
     state_metrics: StateMetrics

@@ -1,12 +1,14 @@
-"""The pages of a PDF file as grey pictures, drawn by PDFium. Its fonts for texts without embedded ones are built in."""
+"""The pages of a PDF file as pictures, drawn by PDFium. Its fonts for texts without embedded ones are built in."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pypdfium2
 from PIL import Image
 
 from models.base import Rejected
+from models.vision.refusals import no_such_page
 
 MAX_SCALE = 200 / 72
 """Pixels per point, 1/72 inch: of scans and print, more shows no more of a letter."""
@@ -24,21 +26,39 @@ def draw_pages(payload: bytes, most: int, pixels: Callable[[int], int]) -> tuple
 
     `pixels` returns the most pixels of a page, given how many are drawn. Raises `Rejected`: `broken`, `encrypted`.
     """
+    with _open(payload) as document:
+        count = min(most, len(document))
+        return [_draw(document[number], pixels(count), grey=True) for number in range(count)], len(document)
+
+
+def draw_page(payload: bytes, number: int, pixels: int) -> tuple[Image.Image, float, int]:
+    """Return a page, upright and in colour, its pixels per point, and how many pages the file has.
+
+    Raises `Rejected`: `broken`, `encrypted`, `no_such_page`.
+    """
+    with _open(payload) as document:
+        if not 0 <= number < len(document):
+            raise no_such_page(number, len(document))
+        return *_draw(document[number], pixels, grey=False), len(document)
+
+
+@contextmanager
+def _open(payload: bytes) -> Iterator[pypdfium2.PdfDocument]:
     with _LOCK:
         try:
             with pypdfium2.PdfDocument(payload) as document:
-                if not (count := min(most, len(document))):
+                if not len(document):
                     raise Rejected("broken", "the PDF file is damaged: it has no pages")
-                return [_draw(document[number], pixels(count)) for number in range(count)], len(document)
+                yield document
         except pypdfium2.PdfiumError as error:
             if "password" in str(error).lower():
                 raise Rejected("encrypted", "the PDF file needs a password: send it without one") from error
             raise Rejected("broken", f"the PDF file is damaged: {error}") from error
 
 
-def _draw(page: pypdfium2.PdfPage, pixels: int) -> tuple[Image.Image, float]:
+def _draw(page: pypdfium2.PdfPage, pixels: int, *, grey: bool) -> tuple[Image.Image, float]:
     width, height = page.get_size()
     if not (width > 0 and height > 0):
         raise Rejected("broken", f"the PDF file is damaged: a page of {width:g} x {height:g} points")
     scale = min(MAX_SCALE, (pixels / (width * height)) ** 0.5)
-    return page.render(scale=scale, grayscale=True).to_pil(), scale
+    return page.render(scale=scale, grayscale=grey).to_pil(), scale

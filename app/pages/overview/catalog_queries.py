@@ -17,6 +17,8 @@ LATENCY_WINDOW = timedelta(minutes=5)
 MAX_SCORED = 20_000
 """Maximum number of predictions from which the score is computed."""
 MAX_DEAD_LETTERS = 1000
+MAX_LATEST = 20
+"""Maximum number of a version's newest answers of which one is shown."""
 
 
 def recent_latencies(connection: Connection, task: str, versions: Sequence[str]) -> list[float]:
@@ -31,6 +33,18 @@ def recent_latencies(connection: Connection, task: str, versions: Sequence[str])
         )
         latencies += connection.scalars(newest.order_by(PredictionRow.time.desc()).limit(MAX_LATENCIES)).all()
     return [latency for latency in latencies if latency is not None]
+
+
+def latest_answers(connection: Connection, task: str, versions: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
+    """Return the ids and the data of the newest answers of each version."""
+    rows: list[Any] = []
+    for version in versions:
+        newest = select(PredictionRow.time, PredictionRow.prediction_id, PredictionRow.data).where(
+            PredictionRow.task == task, PredictionRow.version == version, PredictionRow.role != "shadow"
+        )
+        rows += connection.execute(newest.order_by(PredictionRow.time.desc()).limit(MAX_LATEST))
+    rows.sort(key=lambda row: row.time, reverse=True)
+    return [(row.prediction_id, row.data) for row in rows]
 
 
 def count_dead_letters(connection: Connection, task: str, since: datetime) -> int:

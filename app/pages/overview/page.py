@@ -17,6 +17,7 @@ from app.pages.overview.formatting import (
     format_waiting,
     sparkline_svg,
 )
+from app.pages.overview.latest import LATEST_SECONDS, LatestAnswers, LatestPanel
 from app.pages.overview.poller import FAST_INTERVAL_SECONDS, Overview, OverviewPoller, TaskOverview
 from app.registry.routes import Route
 from app.services.services import Services
@@ -29,7 +30,7 @@ ALARM_TRIGGERS = ("quality", "drift", "latency", "alert")
 
 def register(services: Services) -> None:
     """Add the page."""
-    poller = OverviewPoller(services)
+    poller, latest_answers = OverviewPoller(services), LatestAnswers(services)
 
     @ui.page("/")
     async def overview() -> None:
@@ -45,6 +46,7 @@ def register(services: Services) -> None:
                     for heading in ("Task", "Answers", "Latency", "Champion's score", "Drift, dead letters"):
                         Node("h3", heading)
                 rows = [_TaskRow(name) for name in initial.tasks]
+            latest = LatestPanel(latest_answers)
 
         def show(current: Overview) -> None:
             error.set_text(f"No new data: {current.error}. Retrying.").set_shown(bool(current.error))
@@ -58,6 +60,7 @@ def register(services: Services) -> None:
 
         show(initial)
         ui.timer(FAST_INTERVAL_SECONDS / 2, refresh)
+        ui.timer(LATEST_SECONDS, latest.refresh)
 
 
 class _OptionalList:

@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 from nicegui.events import GenericEventArguments
 
 from app.pages.elements import Node, button
-from app.pages.review.editors import payload_url, summarize_output
+from app.pages.review.editors import summarize_output
+from app.pages.review.payload_urls import payload_url, thumbnail_url
 from app.pages.review.review_session import ReviewItem
 from app.pages.widgets import AudioPlayer
 
@@ -43,6 +44,8 @@ class BulkReview:
         with Node("li"), Node("label", style="stack-tight"):
             if item.payload is not None and item.payload.display == "image":
                 Node("img", src=payload_url(item), alt="")
+            elif item.payload is not None and item.payload.display == "pages":
+                Node("img", src=thumbnail_url(item.prediction_id), alt="")
             elif item.payload is not None and item.payload.display == "audio":
                 AudioPlayer(payload_url(item))
             with Node("span", style="bar"):

@@ -1,47 +1,27 @@
-"""Editors of predictions: text, boxes, an action, or JSON."""
+"""Editors of predictions: text, lines of pages, boxes, an action, or JSON."""
 
-import base64
 import json
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
 
 from nicegui.events import GenericEventArguments
 
+from app import client
 from app.events.cloudevents import JSON
 from app.pages.elements import Node, Prose
+from app.pages.review.editor import Editor
+from app.pages.review.page_editor import PageEditor
+from app.pages.review.payload_urls import payload_url, picture_source
 from app.pages.review.review_session import ReviewItem
-from app.pages.widgets import AudioPlayer, BoxEditor
+from app.pages.widgets import AudioPlayer, BoxEditor, PagesEditor
 from models.base import Rejected
 from models.entry_points import load
 
-_MAX_INLINE_BYTES = 1024 * 1024
-"""Payloads up to this size are part of the page; the browser fetches larger ones."""
+__all__ = ["Editor", "render_item", "summarize_output"]
+"""`Editor` is the base of tasks' own editors, by this address."""
+
 _MAX_CHARACTERS = 4_000
 _MAX_CHOICES = 9
-
-
-class Editor(ABC):
-    """The viewer's changes to a prediction. An editor calls `on_change` after each of them."""
-
-    on_change: Callable[[], object] = staticmethod(lambda: None)
-
-    @abstractmethod
-    def correction(self) -> dict[str, Any] | None:
-        """Return the right output; None while the prediction is unchanged. Raises `Rejected`."""
-
-    @property
-    def is_changed(self) -> bool:
-        """Whether the prediction is changed, if only to an output that is not valid."""
-        try:
-            return self.correction() is not None
-        except Rejected:
-            return True
-
-    def choose(self, digit: int) -> bool:
-        """Select the choice of this number, from 1; return whether there is one."""
-        return False
 
 
 def render_item(item: ReviewItem, labels: Sequence[str], editor: str | None = None) -> Editor:
@@ -53,20 +33,12 @@ def render_item(item: ReviewItem, labels: Sequence[str], editor: str | None = No
     if editor is not None and item.payload is not None:
         task_editor: Editor = load(editor)(item, labels)
         return task_editor
-    if item.payload is None:
-        Prose("p", item.payload_error, "note bad")
-    elif isinstance(output.get("boxes"), list) and item.payload.display == "image":
-        return _BoxesEditor(item, labels)
-    elif item.payload.display == "image":
-        Node("img", style="payload", src=payload_url(item), alt="Image of the request")
-    elif item.payload.display == "audio":
-        AudioPlayer(payload_url(item))
-    elif item.payload.display == "none":
-        with Node("p", style="note"):
-            Node("span", f"Browsers can't show {item.payload.media_type}. ")
-            Node("a", "Download it", href=payload_url(item), download=item.payload.name)
-    elif not isinstance(output.get("action"), str):
-        Node("pre", _preview_text(item.payload.content), "payload")
+    if item.payload is not None and item.payload.display in ("image", "pages"):
+        if isinstance(output.get("boxes"), list):
+            return _BoxesEditor(item, labels)
+        if _has_lines(output):
+            return PageEditor(item)
+    _show_payload(item)
     if isinstance(output.get("text"), str):
         return _TextEditor(output)
     if isinstance(output.get("action"), str):
@@ -74,13 +46,24 @@ def render_item(item: ReviewItem, labels: Sequence[str], editor: str | None = No
     return _JsonEditor(output)
 
 
-def payload_url(item: ReviewItem) -> str:
-    """Return the URL of the payload for the browser."""
+def _show_payload(item: ReviewItem) -> None:
+    """Show the payload, or the reason if there is none."""
     payload = item.payload
-    assert payload is not None
-    if len(payload.content) > _MAX_INLINE_BYTES:
-        return f"/v1/predictions/{quote(item.prediction_id, safe='')}/payload"
-    return f"data:{payload.media_type};base64,{base64.b64encode(payload.content).decode()}"
+    if payload is None:
+        Prose("p", item.payload_error, "note bad")
+    elif payload.display == "image":
+        Node("img", style="payload", src=payload_url(item), alt="Image of the request")
+    elif payload.display == "pages":
+        PagesEditor(picture_source(item))
+    elif payload.display == "audio":
+        segments = item.output.get("segments")
+        AudioPlayer(payload_url(item), segments if isinstance(segments, list) else ())
+    elif payload.display == "none":
+        with Node("p", style="note"):
+            Node("span", f"Browsers can't show {payload.media_type}. ")
+            Node("a", "Download it", href=payload_url(item), download=payload.name)
+    elif not isinstance(item.output.get("action"), str):
+        Node("pre", _preview_text(payload.content), "payload")
 
 
 class _TextEditor(Editor):
@@ -88,8 +71,8 @@ class _TextEditor(Editor):
         self._served = self._text = str(output["text"])
         with Node("label", style="field"):
             Node("span", "Text", "muted small")
-            field = Node("input", style="answer", value=self._text, data_answer="", spellcheck="false")
-            field.set_attribute("autocomplete", "off")
+            field = Node("textarea", style="answer line", data_answer="", data_enter="send", rows=1, spellcheck="false")
+            field.set_attribute("value", self._text).set_attribute("autocomplete", "off")
 
         def on_input(event: GenericEventArguments) -> None:
             self._text = str(event.args)
@@ -107,7 +90,7 @@ class _BoxesEditor(Editor):
         self._boxes: list[dict[str, Any]] | None = None
         boxes = item.output["boxes"]
         all_labels = [*labels, *sorted({str(box["label"]) for box in boxes} - set(labels))]
-        BoxEditor(payload_url(item), boxes, all_labels, self._set_boxes)
+        BoxEditor(picture_source(item), boxes, all_labels, self._set_boxes)
 
     def _set_boxes(self, boxes: list[dict[str, Any]]) -> None:
         self._boxes = boxes
@@ -208,12 +191,17 @@ def summarize_output(output: dict[str, Any] | None) -> str:
     match output:
         case None:
             return ""
-        case {"text": str(text)} | {"action": str(text)}:
-            return text or "(nothing)"
-        case {"boxes": list(boxes)}:
-            return ", ".join(sorted(str(box.get("label")) for box in boxes)) or "(no objects)"
+        case {"boxes": []}:
+            return "(no objects)"
         case _:
-            return json.dumps(output, ensure_ascii=False)[:_MAX_CHARACTERS]
+            return client.summarize_output(output)[:_MAX_CHARACTERS] or "(nothing)"
+
+
+def _has_lines(output: dict[str, Any]) -> bool:
+    match output:
+        case {"text": str(), "lines": list(lines)}:
+            return all(isinstance(line, dict) and isinstance(line.get("text"), str) for line in lines)
+    return False
 
 
 def _request_json(item: ReviewItem) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from app.services.feedback import publish_feedback
 from app.services.payloads import Payload, PayloadNotFound
 from app.services.services import Services
 
+_PARTS = ("lines", "segments")
+"""The parts that the text of an output may have."""
 MAX_AGE = timedelta(days=7)
 """Older predictions are not reviewed."""
 
@@ -59,7 +61,7 @@ class ReviewItem:
         """The item with an empty output, for a blind review; None if people can't write such an output themselves."""
         match self.output:
             case {"text": str()}:
-                empty: dict[str, Any] = {"text": ""}
+                empty: dict[str, Any] = {"text": ""} | {name: [] for name in _PARTS if name in self.output}
             case {"boxes": list()}:
                 empty = {"boxes": []}
             case {"action": str()}:

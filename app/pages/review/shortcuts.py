@@ -7,6 +7,7 @@ from app.pages.elements import Node, button
 
 KEY_HELP: Mapping[str, str] = {
     "Enter": "accept the prediction, or send your correction",
+    "Ctrl Enter": "send a text of several lines while you write it",
     "x": "reject the prediction, without a correction",
     "+": "reward 1",
     "0": "reward 0",
@@ -16,9 +17,13 @@ KEY_HELP: Mapping[str, str] = {
     "s": "skip the prediction; others get it later",
     "u": "undo your last feedback",
     "b": "review several at once",
-    "e": "edit the text",
+    "e": "edit the text, or the chosen line; arrows go to other lines",
+    "w": "write the whole text of a page, or its lines",
+    "z": "zoom a page",
+    "[ ]": "show another page",
     "Esc": "leave the field; outside of it, undo your change of the prediction",
     "Space": "play or pause the audio",
+    ", .": "play another segment of the audio; choose another box",
 }
 KEYS = ("Enter", "a", "x", "+", "=", "0", "-", "o", "s", "u", "b", "Escape", *"123456789")
 _BUTTONS = (
