@@ -113,7 +113,6 @@ class Demonstration:
         self._rng = np.random.default_rng()
         self._results: deque[SampleResult] = deque(maxlen=TABLE_ROWS)
         self._examples: dict[str, _Example] = {}
-        self._in_flight = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._url = api_readiness.api_url(settings)
 
     async def run(self, samples: int = BURST_SAMPLES, trickle_seconds: float = TRICKLE_SECONDS) -> None:
@@ -140,16 +139,16 @@ class Demonstration:
         if self._console.is_terminal:
             live.start()
         try:
-            start = time.monotonic()
+            start, slots = time.monotonic(), asyncio.Semaphore(MAX_IN_FLIGHT)
             async with asyncio.TaskGroup() as requests:
                 for number in range(samples):
-                    await self._in_flight.acquire()
+                    await slots.acquire()
                     if time.monotonic() - start > BURST_SECONDS:
                         break
                     if (task_and_sample := await asyncio.to_thread(next, stream, None)) is None:
                         break
                     request = requests.create_task(self._send_sample(hindsight, *task_and_sample))
-                    request.add_done_callback(lambda _: self._in_flight.release())
+                    request.add_done_callback(lambda _: slots.release())
                     await asyncio.sleep(start + (number + 1) / PER_SECOND - time.monotonic())
         finally:
             live.stop()

@@ -31,15 +31,16 @@ def draw_pages(payload: bytes, most: int, pixels: Callable[[int], int]) -> tuple
         return [_draw(document[number], pixels(count), grey=True) for number in range(count)], len(document)
 
 
-def draw_page(payload: bytes, number: int, pixels: int) -> tuple[Image.Image, float, int]:
-    """Return a page, upright and in colour, its pixels per point, and how many pages the file has.
+def draw_page(payload: bytes, number: int, pixels: int) -> tuple[Image.Image, tuple[float, float], int]:
+    """Return a page, upright and in colour, its width and height in points, and how many pages the file has.
 
     Raises `Rejected`: `broken`, `encrypted`, `no_such_page`.
     """
     with _open(payload) as document:
         if not 0 <= number < len(document):
             raise no_such_page(number, len(document))
-        return *_draw(document[number], pixels, grey=False), len(document)
+        page = document[number]
+        return _draw(page, pixels, grey=False)[0], page.get_size(), len(document)
 
 
 @contextmanager

@@ -12,6 +12,8 @@ from models.vision.tiff_pages import is_tiff, page_file, page_offsets
 
 MAX_PIXELS = 3_000_000
 """Of a preview: small print of an A4 page can be read."""
+_MAX_SIDE = 16_384
+"""Pixels: browsers show no larger pictures, and JPEG has none beyond four times that."""
 _QUALITY = 88
 
 
@@ -29,8 +31,8 @@ class Preview(NamedTuple):
 def draw_preview(payload: bytes, page: int, max_pixels: int = MAX_PIXELS) -> Preview:
     """Draw a page, counted from 0. Raises `Rejected`: `no_such_page`, and all of `read_upright` and `draw_page`."""
     if is_pdf(payload):
-        image, scale, pages = draw_page(payload, page, max_pixels)
-        return Preview(_to_jpeg(image, max_pixels), image.width / scale, image.height / scale, pages)
+        image, size, pages = draw_page(payload, page, max_pixels)
+        return Preview(_to_jpeg(image, max_pixels), *size, pages)
     offsets = page_offsets(payload) if is_tiff(payload) else []
     pages = max(1, len(offsets))
     if not 0 <= page < pages:
@@ -42,7 +44,7 @@ def draw_preview(payload: bytes, page: int, max_pixels: int = MAX_PIXELS) -> Pre
 def _to_jpeg(image: Image.Image, max_pixels: int) -> bytes:
     if image.mode not in ("L", "RGB"):
         image = image.convert("L" if image.mode == "1" else "RGB")
-    scale = (max_pixels / (image.width * image.height)) ** 0.5
+    scale = min((max_pixels / (image.width * image.height)) ** 0.5, _MAX_SIDE / max(image.size))
     if scale < 1:
         size = max(1, int(image.width * scale)), max(1, int(image.height * scale))
         image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)

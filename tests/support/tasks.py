@@ -9,9 +9,21 @@ from numpy.typing import NDArray
 
 from models.base import Asked, Decoded, Features, Rejected, Sample, Task
 
+PAGES = {
+    "text": "first\nsecond\n\nthird",
+    "lines": [
+        {"text": "first", "polygon": [[10, 10], [90, 10], [90, 20], [10, 20]], "confidence": 0.95, "page": 0},
+        {"text": "second", "polygon": [[10, 30], [90, 30], [90, 40], [10, 40]], "confidence": 0.5, "page": 0},
+        {"text": "third", "polygon": [[10, 10], [90, 10], [90, 20], [10, 20]], "confidence": 0.7, "page": 1},
+    ],
+}
+
 
 class Letters(Task):
-    """Read ASCII text. Some words are special: `die` crashes natively, `bug` raises, the model refuses `refuse`."""
+    """Read ASCII text. Some words are special: `die` crashes natively, `bug` raises, the model refuses `refuse`.
+
+    A PDF file has the lines of `PAGES`, as a task that reads pages would answer.
+    """
 
     name = "letters"
     preprocess_version = "1"
@@ -28,7 +40,10 @@ class Letters(Task):
         return {"letters": np.frombuffer(payload, np.uint8)}
 
     def decode(self, outputs: Mapping[str, NDArray[Any]], asked: Sequence[Asked]) -> list[Decoded]:
-        return [Decoded({"sum": float(value)}, 1.0) for value in outputs["sum"]]
+        return [
+            Decoded(PAGES if event.features["letters"][:5].tobytes() == b"%PDF-" else {"sum": float(value)}, 1.0)
+            for value, event in zip(outputs["sum"], asked, strict=True)
+        ]
 
     def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
         return dict(correction)

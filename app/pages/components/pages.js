@@ -41,9 +41,10 @@ export default {
         <ol v-else class="lines" ref="lines">
           <li v-for="(line, index) in items" :class="classes(line, index)" :data-row="index" @mouseenter="hovered = index" @mouseleave="hovered = null">
             <h3 v-if="count > 1 && (!index || items[index - 1].page !== line.page)">Page {{ line.page + 1 }}</h3>
-            <input :value="line.text" :aria-label="'Line ' + (index + 1)" spellcheck="false" autocomplete="off"
-              :data-answer="items.length === 1 ? '' : null" :data-edit="index === (selected ?? 0) ? '' : null" @focus="select(index)"
-              @input="change(index, $event.target.value)" @keydown.down.prevent="edit(index + 1)" @keydown.up.prevent="edit(index - 1)" />
+            <textarea class="line" rows="1" :value="line.text" :aria-label="'Line ' + (index + 1)" spellcheck="false" autocomplete="off"
+              :data-answer="items.length === 1 ? '' : null" data-enter="send" :data-edit="index === (selected ?? 0) ? '' : null" @focus="select(index)"
+              @input="change(index, $event.target.value)" @keydown.down.prevent="edit(index + 1)" @keydown.up.prevent="edit(index - 1)"
+              @keydown.enter="leave"></textarea>
             <span v-if="line.confidence !== undefined" class="sure small" title="Confidence">{{ Math.floor(line.confidence * 100) }} %</span>
           </li>
         </ol>
@@ -98,7 +99,12 @@ export default {
       this.scrollTo(this.$refs.lines, this.$refs.lines?.querySelector(`[data-row="${index}"]`));
     },
     edit(index) {
-      this.$refs.lines?.querySelector(`[data-row="${index}"] input`)?.focus();
+      this.$refs.lines?.querySelector(`[data-row="${index}"] textarea`)?.focus();
+    },
+    leave(event) {
+      if (this.items.length === 1) return; // it is sent
+      event.preventDefault();
+      event.target.blur(); // the next Enter is the page's
     },
     async select(index) {
       this.selected = index;

@@ -71,10 +71,9 @@ class LatestAnswers:
 
     async def _refresh(self, task: str) -> None:
         services, rules = self._services, self._services.settings.for_task(task)
-        versions = services.controller.models[task].versions
 
         def find(connection: Connection) -> list[tuple[str, dict[str, Any]]]:
-            return latest_answers(connection, task, list(versions))
+            return latest_answers(connection, task, list(services.controller.models[task].versions))
 
         try:
             for prediction_id, data in await asyncio.to_thread(services.catalog.query, find):

@@ -34,6 +34,16 @@ async def test_send_prints_the_prediction(platform: Settings, files: list[Path])
     assert line.startswith(f"{files[0]}  abc  confidence 0.750  3 ms  letters:")
 
 
+async def test_send_prints_the_first_of_several_lines(platform: Settings, tmp_path: Path) -> None:
+    page = tmp_path / "page.txt"
+    page.write_text("A receipt\n\n2 coffees\n1 tea\n")
+    async with run_fake_inference(platform, read_text):
+        result = await invoke_hindsight(platform, "send", TASK, page)
+        whole = await invoke_hindsight(platform, "send", TASK, page, "--json")
+    assert result.out.startswith(f"{page}  A receipt … (3 lines)  confidence 0.750")
+    assert json.loads(whole.out)["output"] == {"text": page.read_text()}
+
+
 async def test_send_ends_with_1_and_the_reason_if_a_file_has_no_prediction(
     platform: Settings, files: list[Path]
 ) -> None:

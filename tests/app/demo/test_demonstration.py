@@ -104,6 +104,7 @@ async def test_the_demonstration_prints_a_summary_and_where_to_look_next(letters
     )
     for place in ("/docs", "/readyz", "/metrics", "hindsight send letters FILE", "letters.predictions", "logs"):
         assert place in text.partition("Where to look next:")[2]
+    assert re.search(r"letters: \{.sum.: .*\}\n +http://\S+/review\?task=letters&id=letters:\S+\n", text)
 
 
 async def test_on_a_terminal_the_demonstration_shows_a_live_table(letters: Settings) -> None:

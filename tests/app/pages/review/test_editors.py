@@ -6,7 +6,8 @@ import pytest
 from nicegui import Client
 from nicegui.page import page
 
-from app.pages.review.editors import Editor, payload_url, render_item, summarize_output
+from app.pages.review.editors import Editor, render_item, summarize_output
+from app.pages.review.payload_urls import payload_url
 from app.pages.review.review_session import ReviewItem
 from app.services.payloads import Payload
 from models.base import Rejected
@@ -33,12 +34,20 @@ def test_a_small_payload_is_part_of_the_page_and_a_large_one_has_a_url() -> None
 
 @pytest.mark.parametrize(
     ("media_type", "tags"),
-    [("image/png", {"img"}), ("image/tiff", {"a"}), ("audio/amr", {"a"}), ("text/plain", {"pre"})],
+    [("image/png", {"img"}), ("audio/amr", {"a"}), ("text/plain", {"pre"})],
 )
 def test_a_file_that_browsers_can_not_show_can_be_downloaded(client: Client, media_type: str, tags: set[str]) -> None:
     render_item(item({"text": "12"}, b"II*", media_type), ())
     shown = {element.tag for element in client.elements.values()}
     assert shown & {"img", "a", "pre"} == tags
+
+
+@pytest.mark.parametrize("media_type", ["application/pdf", "image/tiff", "image/heic", "image/jp2"])
+@pytest.mark.parametrize("output", [{"text": "12"}, {"text": "12", "lines": []}, {"boxes": []}])
+def test_pages_that_browsers_can_not_show_are_drawn(client: Client, output: dict[str, Any], media_type: str) -> None:
+    render_item(item(output, b"II*", media_type), ())
+    sources = {element._props.get("pages") for element in client.elements.values()}
+    assert "/v1/predictions/ocr%3A1/pages" in sources
 
 
 @pytest.mark.parametrize("output", [{"text": "12"}, {"action": "a"}, {"boxes": []}, {"value": 1}])
@@ -111,6 +120,7 @@ def test_a_correction_in_json_must_be_a_valid_object() -> None:
         ({"boxes": []}, "(no objects)"),
         ({"boxes": [{"label": "cup"}, {"label": "ant"}]}, "ant, cup"),
         ({"value": 1}, '{"value": 1}'),
+        ({"text": "one\ntwo"}, "one … (2 lines)"),
     ],
 )
 def test_an_output_is_summarized_in_a_line(output: dict[str, Any] | None, summary: str) -> None:
