@@ -240,8 +240,9 @@ class Demonstration:
         }
         width = max(map(len, places))
         lines = ["", self._progress_text(), "", "Some of the answers:"]
-        for name, example in self._examples.items():
-            lines += [f"  {name}: {example.text}", f"    {self._url}/review?task={name}&id={example.prediction_id}"]
+        for name in self._tasks:
+            if (example := self._examples.get(name)) is not None:
+                lines += [f"  {name}: {example.text}", f"    {self._url}/review?task={name}&id={example.prediction_id}"]
         lines += ["", "Where to look next:"]
         lines += [f"  {place:{width}}  {description}" for place, description in places.items()]
         lines += [

@@ -1,6 +1,7 @@
 """The overview, replay and dead-letter pages, in a real browser."""
 
 import json
+import re
 import zipfile
 
 import pytest
@@ -40,6 +41,9 @@ async def test_the_overview_shows_the_current_rate(stack: Stack, page: Page) -> 
         await publish(stack.settings, topics.requests("ocr"), payloads, rate=20)
         await expect(rate).not_to_have_text(initial_rate or "", timeout=20_000)
         await answers.read_answers(60)
+    latest = page.locator("[data-latest=ocr]")
+    await expect(latest.locator("img")).to_have_js_property("complete", True)
+    await expect(latest.get_by_role("link")).to_have_attribute("href", re.compile(r"/review\?task=ocr&id=ocr%3A"))
 
 
 async def test_a_dead_letter_is_shown_and_replayed(stack: Stack, page: Page) -> None:

@@ -8,15 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.base import Asked, Decoded, Features, Rejected, Sample, Task
-
-PAGES = {
-    "text": "first\nsecond\n\nthird",
-    "lines": [
-        {"text": "first", "polygon": [[10, 10], [90, 10], [90, 20], [10, 20]], "confidence": 0.95, "page": 0},
-        {"text": "second", "polygon": [[10, 30], [90, 30], [90, 40], [10, 40]], "confidence": 0.5, "page": 0},
-        {"text": "third", "polygon": [[10, 10], [90, 10], [90, 20], [10, 20]], "confidence": 0.7, "page": 1},
-    ],
-}
+from tests.support.pages import PAGES
 
 
 class Letters(Task):

@@ -8,7 +8,7 @@ from nicegui.page import page
 from app.pages.review.page_editor import PageEditor
 from app.pages.review.review_session import ReviewItem
 from app.services.payloads import Payload
-from tests.support.tasks import PAGES
+from tests.support.pages import PAGES
 
 
 @pytest.fixture(autouse=True)
@@ -27,9 +27,7 @@ def test_a_changed_line_is_corrected_alone() -> None:
     changed = editor()
     changed._set_change({"texts": ["first", "2nd", "third"], "all": False})
     line = PAGES["lines"][1]
-    assert changed.correction() == {
-        "lines": [{"line": 1, "text": "2nd", "polygon": line["polygon"], "page": 0}]  # type: ignore[index]
-    }
+    assert changed.correction() == {"lines": [{"line": 1, "text": "2nd", "polygon": line["polygon"], "page": 0}]}
 
 
 def test_all_lines_are_named_once_all_are_checked() -> None:
