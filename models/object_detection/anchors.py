@@ -16,7 +16,7 @@ from models.object_detection.candidates import MIN_CANDIDATE_SCORE, Candidates
 
 CLASSES, KEPT_ANCHORS = 80, 100
 SAME_OBJECT_IOU = 0.6
-"""Boxes of one class that overlap more than this (intersection over union) are one object, as in TensorFlow's own code."""
+"""Boxes of one class that overlap more than this (intersection over union) are one object, as in TensorFlow's code."""
 
 
 def candidates(anchors: NDArray[np.int64], scores: NDArray[Any], boxes: NDArray[Any]) -> Candidates:

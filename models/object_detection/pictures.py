@@ -10,7 +10,7 @@ from models.base import Features
 from models.vision.files import read_upright
 
 SIDE = 300
-"""Of the square, pixels: the network was trained with pictures stretched to it."""
+"""Of the square, pixels: the network was trained with pictures stretched to it, without smoothing."""
 MIN_CONTRAST = 16
 """Levels of a colour between the darkest and the lightest pixel, below which a picture has no content."""
 
@@ -32,7 +32,7 @@ def features_of(payload: bytes) -> Features:
     Raises `Rejected`.
     """
     picture = read_upright(payload)
-    square = picture.image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=3.0)
+    square = picture.image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
     return {"image": np.asarray(square), "size": np.array([picture.width, picture.height], np.int32)}
 
 

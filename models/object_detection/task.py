@@ -21,9 +21,9 @@ _SAMPLES = Path(__file__).parent / "samples"
 class ObjectDetection(DetectionTask):
     """Finds people, animals, vehicles, food, furniture and other things, the 80 classes of COCO, in a photograph.
 
-    Features: `image` uint8 (300, 300, 3), the picture stretched to a square, and `size` int32 (2,), the width and height
-    of the picture as it is displayed, which only `decode` needs. The model's input is `image` with a batch dimension in
-    front; its outputs are those of `models.object_detection.anchors`.
+    Features: `image` uint8 (300, 300, 3), the picture stretched to a square, and `size` int32 (2,), the width and
+    height of the picture as it is displayed, which only `decode` needs. The model's input is `image` with a batch
+    dimension in front; its outputs are those of `models.object_detection.anchors`.
     """
 
     name: ClassVar[str] = "object_detection"

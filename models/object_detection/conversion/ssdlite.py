@@ -16,8 +16,8 @@ from models.object_detection.pictures import SIDE
 _IMAGE, _ANCHORS, _PREDICTORS = "Preprocessor/sub", "Postprocessor/ExpandDims", 6
 _UNUSED_IDS = (0, 12, 26, 29, 30, 45, 66, 68, 69, 71, 83)  # of COCO's 91 numbers: no class has them, 0 is no object
 _CENTRE_STEP, _SIZE_STEP = 0.1, 0.2  # of an anchor's size, and of a logarithm: units in which edges are predicted
-_SLOPE, _OFFSET = 1.0, 0.0
-_CERTAINTY = (0.0, 1.0, 1.0)  # see `models.object_detection.candidates.confidence`
+_SLOPE, _OFFSET = 1.9, 0.0  # of logits: the network's own scores are too high below 0.5 and too low above
+_CERTAINTY = (2.0, 2.5, 4.7)  # see `models.object_detection.candidates.confidence`
 
 
 def convert(topology: bytes, *weights: bytes) -> bytes:
@@ -27,14 +27,12 @@ def convert(topology: bytes, *weights: bytes) -> bytes:
     scaled = graph.add("Mul", graph.cast(pixels, np.float32), graph.scalar(2 / 255, np.float32))
     image = graph.add("Transpose", graph.add("Sub", scaled, graph.scalar(1, np.float32)), perm=[0, 3, 1, 2])
     translation = Translation(source, graph, {_IMAGE: image})
+    ids = np.arange(CLASSES + len(_UNUSED_IDS))
     encodings, logits = (
-        _joined(
-            graph, [translation.value(f"BoxPredictor_{level}/{kind}/BiasAdd") for level in range(_PREDICTORS)], size
-        )
-        for kind, size in (("BoxEncodingPredictor", 4), ("ClassPredictor", CLASSES + len(_UNUSED_IDS)))
+        _joined(graph, [translation.value(f"BoxPredictor_{level}/{end}/BiasAdd") for level in range(_PREDICTORS)], size)
+        for end, size in (("BoxEncodingPredictor", 4), ("ClassPredictor", len(ids)))
     )
-    classes = np.setdiff1d(np.arange(CLASSES + len(_UNUSED_IDS)), _UNUSED_IDS)
-    logits = graph.add("Gather", logits, graph.constant(classes), axis=2)
+    logits = graph.add("Gather", logits, graph.constant(np.setdiff1d(ids, _UNUSED_IDS)), axis=2)
     _put_out_best(graph, logits, _decoded(graph, encodings, source))
     return graph.model({"source": "ssdlite_mobilenet_v2_coco, TensorFlow"}).SerializeToString(deterministic=True)
 
