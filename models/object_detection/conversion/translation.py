@@ -44,7 +44,7 @@ class Translation:
                 weights = self._source.constants[node.inputs[1]]  # rows, columns, channels, 1
                 return self._convolved(node, weights.transpose(2, 3, 0, 1), weights.shape[2])
             case "FusedBatchNorm":
-                parameters = [self._graph.constant(self._source.constants[name], name) for name in node.inputs[1:]]
+                parameters = [self._graph.constant(self._source.constants[name]) for name in node.inputs[1:]]
                 value = self.value(node.inputs[0])
                 return self._graph.add("BatchNormalization", value, *parameters, epsilon=node.number("epsilon"))
         raise ValueError(f"the operator {node.operator} of {node.name} is not known")
