@@ -14,9 +14,7 @@ from models.speech_to_text import SpeechToText
 from tests.support.platform import platform_settings, run_processes
 from tests.support.small_tasks import SMALL_TASKS
 
-REAL_TASKS = {
-    name: path.replace("models.small.", "models.") for name, path in SMALL_TASKS.items() if name != "decision"
-}
+REAL_TASKS = {name: path.replace(".small.", ".") for name, path in SMALL_TASKS.items() if name != "decision"}
 MIN_SCORES: dict[type[Task], float] = {Ocr: 0.95, SpeechToText: 0.85, ObjectDetection: 0.5}
 """Of a task's samples on average: far above what the small networks or chance reach."""
 
