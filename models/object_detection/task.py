@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Asked, Decoded, Features, Sample
+from models.base import Features, Sample
 from models.object_detection.anchors import candidates
+from models.object_detection.candidates import Candidates
 from models.object_detection.detection_task import DetectionTask
 from models.object_detection.labels import LABELS
 from models.object_detection.pictures import Size, features_of, has_content
@@ -37,18 +38,17 @@ class ObjectDetection(DetectionTask):
         """Return the square alone."""
         return {"image": features["image"]}
 
-    def decode(self, outputs: Mapping[str, NDArray[Any]], asked: Sequence[Asked]) -> list[Decoded]:
-        """Return the objects of each picture, best first; or drawn ones, with the exact propensity."""
-        rows = zip(outputs["anchors"], outputs["scores"], outputs["boxes"], outputs["certainty"], asked, strict=True)
+    def candidates(self, outputs: Mapping[str, NDArray[Any]], features: Sequence[Features]) -> list[Candidates]:
+        """Return what may be an object in each picture of a batch, in the picture's pixels."""
+        rows = zip(outputs["anchors"], outputs["scores"], outputs["boxes"], features, strict=True)
         return [
-            self.chosen(
-                candidates(anchors, scores, boxes).placed(Size(*event.features["size"].tolist())),
-                event,
-                certainty,
-                has_content(event.features),
-            )
-            for anchors, scores, boxes, certainty, event in rows
+            candidates(anchors, scores, boxes).placed(Size(*of_picture["size"].tolist()))
+            for anchors, scores, boxes, of_picture in rows
         ]
+
+    def has_content(self, features: Features) -> bool:
+        """Return whether the picture has any contrast."""
+        return has_content(features)
 
     def samples(self) -> Sequence[Sample]:
         """Return a few photographs with their objects."""

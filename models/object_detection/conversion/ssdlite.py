@@ -34,7 +34,10 @@ def convert(topology: bytes, *weights: bytes) -> bytes:
     )
     logits = graph.add("Gather", logits, graph.constant(np.setdiff1d(ids, _UNUSED_IDS)), axis=2)
     _put_out_best(graph, logits, _decoded(graph, encodings, source))
-    return graph.model({"source": "ssdlite_mobilenet_v2_coco, TensorFlow"}).SerializeToString(deterministic=True)
+    content: bytes = graph.model({"source": "ssdlite_mobilenet_v2_coco, TensorFlow"}).SerializeToString(
+        deterministic=True
+    )
+    return content
 
 
 def _joined(graph: Graph, levels: list[str], size: int) -> str:

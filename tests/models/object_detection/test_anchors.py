@@ -3,6 +3,7 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from models.object_detection.anchors import CLASSES, KEPT_ANCHORS, SAME_OBJECT_IOU, candidates
 from models.object_detection.boxes import overlaps
@@ -12,7 +13,7 @@ DOG, HORSE = 16, 17
 PLACES = np.arange(3)
 
 
-def scored(*best: tuple[int, float]) -> np.ndarray:
+def scored(*best: tuple[int, float]) -> NDArray[np.float32]:
     scores = np.full((len(best), CLASSES), 0.01, np.float32)
     for row, (label, score) in enumerate(best):
         scores[row, label] = score

@@ -74,7 +74,7 @@ def unsure(batch: int) -> dict[str, Any]:
 
 
 def test_exploring_says_what_is_drawn_and_how_probable_it_was_the_same_for_the_same_prediction() -> None:
-    task, count = ObjectDetection(explore=0.5), 2_000
+    task, count = ObjectDetection(explore=0.5), 600
     events = [asked(200, 200, str(number)) for number in range(count)]
     found = task.decode(unsure(count), events)
     assert found[:20] == [task.decode(unsure(1), [event])[0] for event in events[:20]]

@@ -5,16 +5,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from models.nn.onnx_graph import Graph
 from models.nn.onnx_inference import session
 from models.object_detection.conversion.tfjs import TfjsGraph
 from models.object_detection.conversion.translation import Translation
 
+Array = NDArray[np.float32]
 RNG = np.random.default_rng(3)
 
 
-def artifacts(nodes: list[dict[str, Any]], constants: dict[str, np.ndarray]) -> tuple[bytes, bytes]:
+def artifacts(nodes: list[dict[str, Any]], constants: dict[str, Array]) -> tuple[bytes, bytes]:
     """Return the two files of a graph, as tfjs-converter writes them."""
     weights = [
         {"name": name, "shape": list(value.shape), "dtype": str(value.dtype)} for name, value in constants.items()
@@ -39,11 +41,11 @@ def convolution(name: str, operator: str, *inputs: str, stride: int, padding: by
     )
 
 
-def normal(*shape: int) -> np.ndarray:
+def normal(*shape: int) -> Array:
     return RNG.normal(size=shape).astype(np.float32)
 
 
-def run(nodes: list[dict[str, Any]], constants: dict[str, np.ndarray], image: np.ndarray) -> np.ndarray:
+def run(nodes: list[dict[str, Any]], constants: dict[str, Array], image: Array) -> Array:
     """Return the last node's value, its channels last again."""
     graph = Graph("test")
     value = graph.input("image", np.float32, ["batch", image.shape[3], *image.shape[1:3]])
@@ -53,7 +55,7 @@ def run(nodes: list[dict[str, Any]], constants: dict[str, np.ndarray], image: np
     return np.asarray(out).transpose(0, 2, 3, 1)
 
 
-def convolved(image: np.ndarray, weights: np.ndarray, stride: int) -> np.ndarray:
+def convolved(image: Array, weights: Array, stride: int) -> Array:
     """Convolve as TensorFlow defines SAME: what can't be shared evenly is added below and to the right."""
     rows, columns = weights.shape[:2]
     sizes = [-(-length // stride) for length in image.shape[1:3]]
@@ -62,7 +64,7 @@ def convolved(image: np.ndarray, weights: np.ndarray, stride: int) -> np.ndarray
         for size, kernel, length in zip(sizes, (rows, columns), image.shape[1:3], strict=True)
     ]
     padded = np.pad(image, [(0, 0), *[(each // 2, each - each // 2) for each in extra], (0, 0)])
-    out = np.zeros((len(image), *sizes, weights.shape[3]), np.float64)
+    out = np.zeros((len(image), *sizes, weights.shape[3]), np.float32)
     for row in range(sizes[0]):
         for column in range(sizes[1]):
             patch = padded[:, row * stride :, column * stride :][:, :rows, :columns]
