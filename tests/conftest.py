@@ -1,4 +1,3 @@
-import json
 import os
 from collections.abc import AsyncIterator, Iterator
 
@@ -6,7 +5,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from app.embedded import ports
-from app.settings import CHECKOUT, TaskSettings
+from app.settings import CHECKOUT, Settings, TaskSettings
 from tests.support import tools
 from tests.support.platform import platform_settings, run_processes
 from tests.support.small_tasks import SMALL_TASKS
@@ -26,8 +25,10 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CHECKOUT / ".pytest_cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
-# The small networks: they answer within milliseconds. Processes that a test starts inherit it.
-os.environ.setdefault("HINDSIGHT_TASKS", json.dumps(SMALL_TASKS))
+# The small networks answer within milliseconds. By a variable of the environment they would be merged with the tasks
+# that a test names.
+Settings.model_fields["tasks"].default = SMALL_TASKS
+Settings.model_rebuild(force=True)
 
 TASKS = {**SMALL_TASKS, "letters": "tests.support.tasks:Letters"}
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Asked, Decoded, EvaluatedSample, Task
+from models.base import Asked, Decoded, EvaluatedSample, Features, Task
 from models.nn.exploration import checked_share
 from models.object_detection.candidates import Candidates, confidence, doubt
 from models.object_detection.corrections import checked
@@ -28,6 +28,7 @@ class DetectionTask(Task):
     """
 
     error_name: ClassVar[str] = "1 - AP"
+    off_policy_evaluator: ClassVar[str | None] = "models.object_detection.off_policy:evaluate_versions"
     max_payload_bytes: ClassVar[int] = 8 * 1024 * 1024
 
     def __init__(self, explore: float = 0.0) -> None:
@@ -41,15 +42,27 @@ class DetectionTask(Task):
     def labels(self) -> Sequence[str]:
         """Return the classes of the detector, in the order of its outputs."""
 
-    def chosen(self, placed: Candidates, event: Asked, certainty: NDArray[Any], has_content: bool) -> Decoded:
-        """Return the boxes of a picture, at most 50; or drawn ones, with the exact propensity.
+    @abstractmethod
+    def candidates(self, outputs: Mapping[str, NDArray[Any]], features: Sequence[Features]) -> list[Candidates]:
+        """Return what may be an object in each picture of a batch, in the picture's pixels."""
 
-        A picture without content (no contrast) is left to a reviewer.
+    @abstractmethod
+    def has_content(self, features: Features) -> bool:
+        """Return whether anything can be told apart in the picture: a lens cap, for instance, shows nothing."""
+
+    def decode(self, outputs: Mapping[str, NDArray[Any]], asked: Sequence[Asked]) -> list[Decoded]:
+        """Return the boxes of each picture, best first, at most 50; or drawn ones, with the exact propensity.
+
+        A picture without content is left to a reviewer.
         """
-        choices, propensity = serve(placed, self.explore, event.rng() if self.explore else None)
-        sure = confidence(doubt(placed, choices), certainty)
-        sure = sure if has_content else min(sure, _CONFIDENCE_WITHOUT_CONTENT)
-        return Decoded({"boxes": _boxes(placed, choices, self.labels())}, sure, propensity)
+        found = self.candidates(outputs, [event.features for event in asked])
+        return [self._decoded(*picture) for picture in zip(found, asked, outputs["certainty"], strict=True)]
+
+    def _decoded(self, found: Candidates, event: Asked, certainty: NDArray[Any]) -> Decoded:
+        choices, propensity = serve(found, self.explore, event.rng() if self.explore else None)
+        sure = confidence(doubt(found, choices), certainty)
+        sure = sure if self.has_content(event.features) else min(sure, _CONFIDENCE_WITHOUT_CONTENT)
+        return Decoded({"boxes": _boxes(found, choices, self.labels())}, sure, propensity)
 
     def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
         """Return `{"boxes": [{"box": [x0, y0, x1, y1], "label": ...}]}`, in the order given. Raises `Rejected`.
@@ -71,14 +84,14 @@ class DetectionTask(Task):
         return {**figures(judged), **super().figures(judged)}
 
 
-def _boxes(placed: Candidates, choices: NDArray[np.int64], labels: Sequence[str]) -> list[dict[str, Any]]:
+def _boxes(found: Candidates, choices: NDArray[np.int64], labels: Sequence[str]) -> list[dict[str, Any]]:
     emitted = np.flatnonzero(choices < len(labels))
-    scores = placed.scores[emitted, choices[emitted]]
+    scores = found.scores[emitted, choices[emitted]]
     return [
         {
-            "box": placed.boxes[place].tolist(),
+            "box": found.boxes[place].tolist(),
             "label": labels[choices[place]],
-            "score": round(float(placed.scores[place, choices[place]]), 4),
+            "score": round(float(found.scores[place, choices[place]]), 4),
         }
         for place in emitted[np.argsort(-scores, kind="stable")].tolist()
     ]

@@ -6,12 +6,14 @@ these follow from the cell, and are learned from corrections alone. A box with a
 never emitted, so rewards can't teach it directly. Only numpy.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.nn.exploration import MIN_PROPENSITY
+from models.object_detection.boxes import overlaps
 from models.object_detection.candidates import MIN_SCORE, Candidates
 
 
@@ -60,3 +62,22 @@ def propensity(found: Candidates, choices: NDArray[np.int64], explore: float) ->
     """Return the probability with which `serve` would serve these choices; 0 where it never does."""
     drawn = float(np.prod(np.take_along_axis(probabilities(found), choices[:, None], axis=1)))
     return min(1.0, (1 - explore) * np.array_equal(choices, greedy(found)) + explore * drawn)
+
+
+def choices_of(
+    boxes: Sequence[Mapping[str, Any]], found: Candidates, labels: Sequence[str], min_iou: float
+) -> NDArray[np.int64] | None:
+    """Return the class of each candidate in the served boxes, (n,); None where a box is not a candidate.
+
+    `min_iou` is the lowest intersection over union of a box with its candidate.
+    """
+    choices = np.full(len(found.cells), len(labels))
+    if not boxes:
+        return choices
+    alike = overlaps(np.array([box["box"] for box in boxes]), found.boxes)
+    for likeness, box in zip(alike, boxes, strict=True):
+        likeness[choices < len(labels)] = 0.0
+        if likeness.max(initial=0.0) < min_iou:
+            return None
+        choices[likeness.argmax()] = labels.index(box["label"])
+    return choices

@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Asked, Decoded, Features, Sample, Shapes
-from models.object_detection.cells import STEP, candidates
+from models.base import Features, Sample
+from models.object_detection.anchors import candidates
+from models.object_detection.candidates import Candidates
 from models.object_detection.detection_task import DetectionTask
 from models.object_detection.labels import LABELS
-from models.object_detection.pictures import features_of, has_content, scale_of
+from models.object_detection.pictures import Size, features_of, has_content
 
 _SAMPLES = Path(__file__).parent / "samples"
 
@@ -21,39 +22,33 @@ _SAMPLES = Path(__file__).parent / "samples"
 class ObjectDetection(DetectionTask):
     """Finds people, animals, vehicles, food, furniture and other things, the 80 classes of COCO, in a photograph.
 
-    Features: `image` uint8 (height, width, 3), the picture with 416 pixels on its longer side, and `size` int32 (2,),
-    the width and height of the picture as it is displayed, which only `decode` needs. The model's input is `image` with
-    a batch dimension in front, padded with black to multiples of 32; its outputs are those of `cells`.
+    Features: `image` uint8 (300, 300, 3), the picture stretched to a square, and `size` int32 (2,), the width and
+    height of the picture as it is displayed, which only `decode` needs. The model's input is `image` with a batch
+    dimension in front; its outputs are those of `models.object_detection.anchors`.
     """
 
     name: ClassVar[str] = "object_detection"
     preprocess_version: ClassVar[str] = "2"
 
     def preprocess(self, payload: bytes) -> Features:
-        """Return the small picture, and the size of the whole. Raises `Rejected`."""
+        """Return the picture in a small square, and its size. Raises `Rejected`."""
         return features_of(payload)
 
     def inputs(self, features: Features) -> Features:
-        """Return the small picture alone."""
+        """Return the square alone."""
         return {"image": features["image"]}
 
-    def padded(self, shapes: Shapes) -> Shapes:
-        """Return height and width rounded up to what the network can take."""
-        height, width, colours = shapes["image"]
-        return {"image": (-(-height // STEP) * STEP, -(-width // STEP) * STEP, colours)}
-
-    def decode(self, outputs: Mapping[str, NDArray[Any]], asked: Sequence[Asked]) -> list[Decoded]:
-        """Return the objects of each picture, best first; or drawn ones, with the exact propensity."""
+    def candidates(self, outputs: Mapping[str, NDArray[Any]], features: Sequence[Features]) -> list[Candidates]:
+        """Return what may be an object in each picture of a batch, in the picture's pixels."""
+        rows = zip(outputs["anchors"], outputs["scores"], outputs["boxes"], features, strict=True)
         return [
-            self._decoded({name: values[place] for name, values in outputs.items()}, event)
-            for place, event in enumerate(asked)
+            candidates(anchors, scores, boxes).placed(Size(*of_picture["size"].tolist()))
+            for anchors, scores, boxes, of_picture in rows
         ]
 
-    def _decoded(self, outputs: Mapping[str, NDArray[Any]], event: Asked) -> Decoded:
-        height, width, _ = self.padded({"image": event.features["image"].shape})["image"]
-        found = candidates(outputs["cells"], outputs["scores"], outputs["distances"], height, width)
-        placed = found.placed(scale_of(event.features))
-        return self.chosen(placed, event, outputs["certainty"], has_content(event.features))
+    def has_content(self, features: Features) -> bool:
+        """Return whether the picture has any contrast."""
+        return has_content(features)
 
     def samples(self) -> Sequence[Sample]:
         """Return a few photographs with their objects."""

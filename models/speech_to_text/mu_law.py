@@ -24,23 +24,25 @@ def compress(samples: Samples) -> Codes:
     Samples are rounded to 16 bits first, whose codes are in a table: so all machines give the same codes.
     """
     whole = np.rint(np.clip(samples, -1.0, 1.0) * 32_767).astype(np.int32)
-    return _codes()[whole + 32_767]
+    codes: Codes = _codes()[whole + 32_767]
+    return codes
 
 
 def expand(codes: Codes) -> Samples:
     """Return the samples of codes, up to the first that is no sample."""
     padding = np.flatnonzero(codes == NO_SAMPLE)
-    return _levels()[codes[: padding[0]] if len(padding) else codes]
+    samples: Samples = _levels()[codes[: padding[0]] if len(padding) else codes]
+    return samples
 
 
 @cache
 def _codes() -> Codes:
     amplitudes = np.arange(-32_767, 32_768) / 32_767
     compressed = np.sign(amplitudes) * np.log1p(_MU * np.abs(amplitudes)) / np.log1p(_MU)
-    return (np.rint(compressed * _STEPS) + SILENCE).astype(np.uint8)
+    return np.asarray(np.rint(compressed * _STEPS) + SILENCE, np.uint8)
 
 
 @cache
 def _levels() -> Samples:
     compressed = (np.arange(256) - SILENCE) / _STEPS
-    return (np.sign(compressed) * np.expm1(np.abs(compressed) * np.log1p(_MU)) / _MU).astype(np.float32)
+    return np.asarray(np.sign(compressed) * np.expm1(np.abs(compressed) * np.log1p(_MU)) / _MU, np.float32)

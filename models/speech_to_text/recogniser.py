@@ -99,8 +99,8 @@ class Recogniser:
         values = np.zeros((1, max(len(samples), int(MIN_SECONDS * RATE))), np.float32)
         values[0, : len(samples)] = samples
         feeds = {"input_values": values, "attention_mask": np.ones(values.shape, np.int64)}
-        states: NDArray[np.float32] = self._encoder.run(["last_hidden_state"], feeds)[0]
-        return states[0]
+        state: NDArray[np.float32] = self._encoder.run(["last_hidden_state"], feeds)[0][0]
+        return state
 
     def _step(
         self, feeds: Feeds, tokens: NDArray[np.int64], updated: Sequence[str]

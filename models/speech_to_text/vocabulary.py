@@ -13,7 +13,8 @@ _SPACE = "\N{LOWER ONE EIGHTH BLOCK}".encode()
 
 def read_vocabulary(content: bytes) -> list[bytes]:
     """Return the bytes of each token, in order. Raises `ValueError` for a file that is cut."""
-    tokens, at = [], 0
+    tokens: list[bytes] = []
+    at = 0
     while at < len(content):
         length, at = content[at], at + 1
         if length >= 128 and at < len(content):

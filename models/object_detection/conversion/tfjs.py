@@ -1,9 +1,8 @@
-"""Reading a TensorFlow.js graph model: the JSON file of its nodes, and the file of its weights.
+"""Reading a TensorFlow.js graph model: the JSON file of its nodes, and the files of its weights.
 
 The format is that of tfjs-converter: TensorFlow's GraphDef as JSON, and constants one after another, little-endian.
 """
 
-import base64
 import json
 import math
 from collections.abc import Mapping
@@ -31,13 +30,9 @@ class Node:
         """Return an attribute that is a float."""
         return float(self._attributes[attribute]["f"])
 
-    def flag(self, attribute: str) -> bool:
-        """Return an attribute that is a truth value; one that is not given is false."""
-        return bool(self._attributes.get(attribute, {}).get("b", False))
-
     def text(self, attribute: str) -> str:
-        """Return an attribute that is a text."""
-        return base64.b64decode(self._attributes[attribute]["s"]).decode()
+        """Return an attribute that is a text, which the file has as the numbers of its bytes."""
+        return bytes(self._attributes[attribute]["s"]).decode()
 
 
 @dataclass(frozen=True)
@@ -49,7 +44,10 @@ class TfjsGraph:
 
     @classmethod
     def read(cls, topology: bytes, weights: bytes) -> Self:
-        """Return the graph in two files. Raises `ValueError` where the weights are not those of the topology."""
+        """Return the graph in a file of nodes and the joined files of weights.
+
+        Raises `ValueError` where the weights are not those of the topology.
+        """
         model = json.loads(topology)
         nodes = [
             Node(node["name"], node["op"], tuple(node.get("input", ())), node.get("attr", {}))
@@ -59,13 +57,13 @@ class TfjsGraph:
 
 
 def _constants(manifest: list[dict[str, Any]], weights: bytes) -> dict[str, NDArray[Any]]:
+    entries = [entry for group in manifest for entry in group["weights"]]
+    size = sum(math.prod(entry["shape"]) * np.dtype(entry["dtype"]).itemsize for entry in entries)
+    if size != len(weights):
+        raise ValueError(f"the graph has {size:,} bytes of constants, the files of its weights {len(weights):,}")
     constants, position = {}, 0
-    for entry in [entry for group in manifest for entry in group["weights"]]:
-        stored = np.dtype(entry.get("quantization", entry)["dtype"]).newbyteorder("<")
-        count = math.prod(entry["shape"])
-        values = np.frombuffer(weights, stored, count, position).reshape(entry["shape"])
-        constants[entry["name"]] = values.astype(entry["dtype"])
-        position += count * stored.itemsize
-    if position != len(weights):
-        raise ValueError(f"the graph has {position:,} bytes of constants, the file of its weights {len(weights):,}")
+    for entry in entries:
+        values = np.frombuffer(weights, np.dtype(entry["dtype"]).newbyteorder("<"), math.prod(entry["shape"]), position)
+        constants[entry["name"]] = values.reshape(entry["shape"]).astype(entry["dtype"])
+        position += values.nbytes
     return constants

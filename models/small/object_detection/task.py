@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
-from models.base import Asked, Decoded, Features, Sample
+from models.base import Features, Sample
+from models.object_detection.candidates import Candidates
 from models.object_detection.detection_task import DetectionTask
 from models.small.object_detection.data.scenes import held_out_scenes
 from models.small.object_detection.decoding import candidates
@@ -29,7 +30,6 @@ class ObjectDetection(DetectionTask):
     name: ClassVar[str] = "object_detection"
     preprocess_version: ClassVar[str] = "1"
     trainer: ClassVar[str | None] = "models.small.object_detection.train:train"
-    off_policy_evaluator: ClassVar[str | None] = "models.small.object_detection.off_policy:evaluate_versions"
 
     def preprocess(self, payload: bytes) -> Features:
         """Return the picture in a small square, and where it lies there. Raises `Rejected`."""
@@ -39,18 +39,17 @@ class ObjectDetection(DetectionTask):
         """Return the square alone."""
         return {"image": features["image"]}
 
-    def decode(self, outputs: Mapping[str, NDArray[Any]], asked: Sequence[Asked]) -> list[Decoded]:
-        """Return the objects of each picture, best first; or drawn ones, with the exact propensity."""
+    def candidates(self, outputs: Mapping[str, NDArray[Any]], features: Sequence[Features]) -> list[Candidates]:
+        """Return what may be an object in each picture of a batch, in the picture's pixels."""
         found = candidates(outputs["scores"], outputs["distances"])
         return [
-            self.chosen(
-                scene.placed(Geometry.from_array(event.features["geometry"])),
-                event,
-                certainty,
-                has_content(event.features),
-            )
-            for scene, event, certainty in zip(found, asked, outputs["certainty"], strict=True)
+            scene.placed(Geometry.from_array(of_scene["geometry"]))
+            for scene, of_scene in zip(found, features, strict=True)
         ]
+
+    def has_content(self, features: Features) -> bool:
+        """Return whether the picture has any contrast."""
+        return has_content(features)
 
     def samples(self) -> Sequence[Sample]:
         """Return real files: scenes on the held-out photographs, as PNG and JPEG, one of them turned by EXIF."""

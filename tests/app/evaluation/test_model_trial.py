@@ -84,7 +84,7 @@ async def test_a_mutated_model_is_refused_with_a_remedy_or_answers_as_well_as_be
         (fill_weights(float("nan")), "has NaN for the sample", "diverges"),
         (rename("image", "picture"), "can't take", "inputs that take image uint8"),
         (rename("log_probs", "output_0"), "can't be used", "Ocr.decode reads"),
-        (mutations.add_text_output, r"output labels is of type tensor\(string\), which can't be sent", "without"),
+        (mutations.add_text_output, r"tensor labels is of type tensor\(string\), which can't be sent", "without"),
         (mutations.normalise_over_batch, "depends on the samples that share its batch", "eval"),
         (mutations.set_ir_version, "Unsupported model IR version: 99, max", "ir_version = 10"),
         (mutations.set_opset, "Opset 99", "opset_version"),

@@ -68,7 +68,7 @@ def token_at(text: Sequence[int], step: int) -> int:
 
 
 def transcribe(*texts: Sequence[int], seconds: float = 2.0) -> list[Transcript]:
-    recogniser = Recogniser(Encoder(), Decoder(*texts))  # type: ignore[arg-type]
+    recogniser = Recogniser(Encoder(), Decoder(*texts))
     return recogniser.transcribe([np.zeros(int(seconds * RATE), np.float32)] * len(texts))
 
 
@@ -111,6 +111,6 @@ def test_a_loop_is_what_ends_in_three_repeats(tokens: list[int], kept: list[int]
 def test_chunks_of_other_lengths_are_masked_and_short_ones_filled_with_silence() -> None:
     encoder, decoder = Encoder(), Decoder([END], [END])
     samples = [np.zeros(10, np.float32), np.zeros(RATE, np.float32)]
-    Recogniser(encoder, decoder).transcribe(samples)  # type: ignore[arg-type]
+    Recogniser(encoder, decoder).transcribe(samples)
     assert encoder.lengths == [int(MIN_SECONDS * RATE), RATE]
     assert [sum(row) for row in decoder.frames] == [length // 384 for length in encoder.lengths]

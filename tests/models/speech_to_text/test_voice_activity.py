@@ -7,10 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.speech_to_text.voice_activity import FULL_CHUNK, LONG_PAUSE, MARGIN, MAX_CHUNK, MIN_VOICE, PAUSE, chunks
+from models.speech_to_text.voice_activity import (
+    FULL_CHUNK,
+    LONG_PAUSE,
+    MARGIN,
+    MAX_CHUNK,
+    MIN_VOICE,
+    PAUSE,
+    Probabilities,
+    chunks,
+)
 
 
-def windows(*stretches: tuple[float, int]) -> np.ndarray:
+def windows(*stretches: tuple[float, int]) -> Probabilities:
     return np.array([probability for probability, count in stretches for _ in range(count)], np.float32)
 
 

@@ -18,14 +18,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from models.base import Untrainable
 from models.datasets import Row, rows, why_nothing
 from models.nn.onnx_inference import session as onnx_session
 from models.nn.reward_weights import baseline, weight
-from models.object_detection.boxes import overlaps
-from models.object_detection.candidates import MAX_BOXES, Candidates
+from models.object_detection.candidates import MAX_BOXES
+from models.object_detection.policy import choices_of
 from models.small.object_detection.data.generation import Labelled
 from models.small.object_detection.images import SIDE
 from models.small.object_detection.labels import LABELS
@@ -120,7 +119,7 @@ def _negative(worth: Sequence[tuple[Row, float]], session: Any, counts: Counter[
     candidates = evaluation.placed(evaluation.outputs(session, scenes), scenes) if scenes else []
     matched = []
     for (row, value), found in zip(worth, candidates, strict=True):
-        choices = choices_of(row.output["boxes"], found)
+        choices = choices_of(row.output["boxes"], found, LABELS, SAME_BOX_IOU)
         if choices is None:
             counts["left out: said by another version"] += 1
         elif not len(choices):
@@ -138,22 +137,3 @@ def _negative(worth: Sequence[tuple[Row, float]], session: Any, counts: Counter[
         whole.cells[number, : len(cells)] = cells
         whole.choices[number, : len(cells)] = choices
     return whole
-
-
-def choices_of(
-    boxes: Sequence[dict[str, Any]], found: Candidates, min_iou: float = SAME_BOX_IOU
-) -> NDArray[np.int64] | None:
-    """Return the class of each candidate in the served boxes, (n,); None where a box is not a candidate.
-
-    `min_iou` is the lowest intersection over union of a box with its candidate.
-    """
-    choices = np.full(len(found.cells), len(LABELS))
-    if not boxes:
-        return choices
-    alike = overlaps(np.array([box["box"] for box in boxes]), found.boxes)
-    for likeness, box in zip(alike, boxes, strict=True):
-        likeness[choices < len(LABELS)] = 0.0
-        if likeness.max(initial=0.0) < min_iou:
-            return None
-        choices[likeness.argmax()] = LABELS.index(box["label"])
-    return choices

@@ -13,10 +13,11 @@ from models.base import Asked, Features, Untrainable
 from models.nn.onnx_inference import session
 from models.nn.reward_weights import CLIP
 from models.object_detection.candidates import Candidates
+from models.object_detection.policy import choices_of
 from models.small.object_detection import ObjectDetection
 from models.small.object_detection.labels import LABELS
 from models.small.object_detection.training import evaluation, feedback
-from models.small.object_detection.training.feedback import choices_of
+from models.small.object_detection.training.feedback import SAME_BOX_IOU
 from models.small.object_detection.training.negative_feedback import NO_CANDIDATE
 from tests.support.datasets import write_dataset
 
@@ -94,10 +95,10 @@ def test_a_box_is_the_candidate_that_it_lies_on_and_no_other_box_is() -> None:
         np.array([[0.0, 0.0, 10.0, 10.0], [20.0, 20.0, 40.0, 40.0]]), np.full((2, len(LABELS)), 0.5), np.arange(2)
     )
     box = {"box": [20.0, 20.0, 40.0, 39.5], "label": "sign"}
-    choices = choices_of([box], there)
+    choices = choices_of([box], there, LABELS, SAME_BOX_IOU)
     assert choices is not None
     assert choices.tolist() == [len(LABELS), LABELS.index("sign")]
-    assert choices_of([box, box], there) is None
+    assert choices_of([box, box], there, LABELS, SAME_BOX_IOU) is None
 
 
 def test_equal_rewards_say_nothing(tmp_path: Path) -> None:
