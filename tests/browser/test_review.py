@@ -192,13 +192,15 @@ async def test_one_key_rewards_a_decision(stack: Stack, page: Page, name: str) -
     assert feedback == {"prediction_id": prediction_id, "reward": 1.0, "actor": name}
 
 
-async def test_a_recording_has_a_waveform(stack: Stack, page: Page) -> None:
-    prediction_id, _ = await predict(stack, "speech_to_text")
+async def test_a_recording_has_a_waveform_with_segments_that_play(stack: Stack, page: Page) -> None:
+    prediction_id, _ = await predict(stack, "speech_to_text", "segments")
     await open_prediction(page, prediction_id)
     await expect(page.locator("canvas.wave")).to_be_visible()
     await expect(page.locator("audio")).to_have_js_property("readyState", 4)
     await expect(page.locator("canvas.wave")).not_to_have_js_property("width", 300)  # it is drawn
     assert not await page.locator(".sound figcaption").count()
+    await page.locator(".segment").last.click()
+    await expect(page.locator(".segments li").last).to_have_class(re.compile("playing"))
 
 
 async def test_undo_retracts_the_feedback_and_opens_the_prediction_again(stack: Stack, page: Page, name: str) -> None:

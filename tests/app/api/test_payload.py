@@ -33,8 +33,14 @@ async def test_a_payload_is_returned_unchanged_and_can_do_no_harm_in_a_browser(
     assert "sandbox" in response.headers["content-security-policy"]
 
 
-async def test_browsers_only_download_a_payload_that_could_run_code(brokerless: Settings, tmp_path: Path) -> None:
-    page = logged_request("1", b"<script>alert(1)</script>", ("content-type", b"text/html"))
+@pytest.mark.parametrize(
+    ("payload", "declared"),
+    [(b"<script>alert(1)</script>", b"text/html"), (b"%PDF-1.7 with a script", b"application/octet-stream")],
+)
+async def test_browsers_only_download_a_payload_that_could_run_code(
+    brokerless: Settings, tmp_path: Path, payload: bytes, declared: bytes
+) -> None:
+    page = logged_request("1", payload, ("content-type", declared))
     async with serve_api(brokerless, tmp_path, page) as http:
         response = await http.get(f"/v1/predictions/{id_of('1')}/payload")
     assert response.headers["content-disposition"].startswith("attachment; ")
