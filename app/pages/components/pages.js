@@ -37,7 +37,7 @@ export default {
           <label v-if="!whole && items.length" class="small" title="A correction then names all lines, not only the changed ones"><input type="checkbox" v-model="checked" @change="send" /> I have checked all lines</label>
           <span v-if="whole" class="muted small"><kbd>Ctrl</kbd> <kbd>Enter</kbd> sends</span>
         </div>
-        <textarea v-if="whole" class="answer page-text" :value="written" data-answer spellcheck="false" aria-label="Text" @input="write($event.target.value)"></textarea>
+        <textarea v-if="whole" class="answer page-text" rows="12" :value="written" data-answer spellcheck="false" aria-label="Text" @input="write($event.target.value)"></textarea>
         <ol v-else class="lines" ref="lines">
           <li v-for="(line, index) in items" :class="classes(line, index)" :data-row="index" @mouseenter="hovered = index" @mouseleave="hovered = null">
             <h3 v-if="count > 1 && (!index || items[index - 1].page !== line.page)">Page {{ line.page + 1 }}</h3>
