@@ -132,8 +132,16 @@ def score_model(task: Task, of_served: AggregatedFeedback, own_output: Mapping[s
     Acceptance, rewards and preferences are of what was served.
     """
     score = None if of_served.label is None else task.score(own_output, json.loads(of_served.label))
-    not_of_model = {"accepted": None, "reward": None, "rewards": None, "position_rewards": None, "preferences": None}
-    return replace(of_served, score=score, reward_defaulted=False, **not_of_model)
+    return replace(
+        of_served,
+        score=score,
+        accepted=None,
+        reward=None,
+        rewards=None,
+        position_rewards=None,
+        reward_defaulted=False,
+        preferences=None,
+    )
 
 
 _PREDICTION_FIELDS = {

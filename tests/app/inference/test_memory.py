@@ -115,7 +115,8 @@ async def test_a_correction_answers_an_equal_input_and_the_models_own_output_is_
     labels = {"task": TASK, "outcome": "answered"}
     before = REGISTRY.get_sample_value("hindsight_memory_answers_total", labels) or 0
     [served] = await answer(remember(outcome(7.0)), features(b"abc", "2"))
-    assert (served.output, served.confidence, served.propensity) == ({"sum": 7.0}, pytest.approx(2 / 3), 1.0)
+    assert (served.output, served.propensity) == ({"sum": 7.0}, 1.0)
+    assert served.confidence == pytest.approx(2 / 3)
     assert served.memory is not None
     assert served.memory.corrected == prediction_id(TASK, "app", "1")
     assert served.memory.outcome == "outcome of 1 0 minutes ago"
@@ -212,8 +213,7 @@ def test_an_old_correction_is_forgotten() -> None:
 def test_of_too_many_inputs_those_that_were_corrected_longest_ago_are_forgotten() -> None:
     first, second = outcome(1.0, "1", 5, b"a"), outcome(2.0, "2", 4, b"b")
     again, third = outcome(3.0, "3", 3, b"a"), outcome(4.0, "4", 2, b"c")
-    rules = {"correction_memory": {"capacity": 2}, "label_rule": "latest"}
-    remembered = remember(first, second, again, third, **rules)
+    remembered = remember(first, second, again, third, correction_memory={"capacity": 2}, label_rule="latest")
     assert [recalled_sum(remembered, payload) for payload in (b"a", b"b", b"c")] == [3.0, None, 4.0]
 
 
