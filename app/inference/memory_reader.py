@@ -1,7 +1,7 @@
 """Reads the outcomes of the log into the memories of corrections of a process, outside any consumer group."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -30,55 +30,55 @@ class MemoryReader:
     def __init__(self, settings: Settings, memories: Mapping[str, CorrectionMemory]) -> None:
         self._settings = settings
         self._memories = {topics.outcomes(task): memory for task, memory in memories.items()}
+        self._topic_ids: Mapping[str, TopicId] = {}
 
     async def run(self) -> None:
         """Read, for ever. Waits for a broker that is unavailable."""
-        names = [*self._memories, topics.LIFECYCLE]
-        consumer, topic_ids = await retry(
-            lambda: self._start(names), (KafkaError, OSError), log, "the memory of corrections waits for the broker"
-        )
-        try:
-            behind = await self._seek(consumer)
-            while True:
-                batches = await consumer.getmany(timeout_ms=_MAX_WAIT_MS, max_records=_MAX_RECORDS)
-                erased = False
-                for tp, records in batches.items():
+        while True:
+            consumer, ends = await retry(
+                self._start, (KafkaError, OSError), log, "the memory of corrections waits for the broker"
+            )
+            try:
+                await self._read_until_erasure(consumer, ends)
+            finally:
+                await consumer.stop()
+
+    async def _read_until_erasure(self, consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> None:
+        behind, erased = ends, False
+        while not erased:
+            for topic, memory in self._memories.items():
+                memory.is_complete = all(tp.topic != topic for tp in behind)
+            for tp, records in (await consumer.getmany(timeout_ms=_MAX_WAIT_MS, max_records=_MAX_RECORDS)).items():
+                for record in records:
                     if memory := self._memories.get(tp.topic):
-                        for record in records:
-                            memory.apply(reader.to_consumed_record(record, topic_ids[tp.topic]))
+                        memory.apply(reader.to_consumed_record(record, self._topic_ids[tp.topic]))
                     else:
-                        erased |= any(_is_erasure(record.headers) for record in records)
-                if erased:
-                    behind = await self._seek(consumer)
-                behind = {tp: end for tp, end in behind.items() if await consumer.position(tp) < end}
-                for topic, memory in self._memories.items():
-                    memory.is_complete = all(tp.topic != topic for tp in behind)
-        finally:
-            await consumer.stop()
+                        erased |= (header_text(record.headers, "ce_type") or "").startswith(_ERASED)
+            behind = {tp: end for tp, end in behind.items() if await consumer.position(tp) < end}
 
-    async def _start(self, names: Sequence[str]) -> tuple[AIOKafkaConsumer, Mapping[str, TopicId]]:
-        partitions = await reader.fetch_partitions(self._settings, list(names))
-        topic_ids = await fetch_topic_ids(self._settings, list(names))
-        # Retention and erasure delete the beginning of a partition, perhaps while it is read.
-        consumer = clients.create_consumer(self._settings, auto_offset_reset="earliest", fetch_max_wait_ms=_MAX_WAIT_MS)
-        await consumer.start()
-        consumer.assign(partitions)
-        return consumer, topic_ids
-
-    async def _seek(self, consumer: AIOKafkaConsumer) -> Mapping[TopicPartition, int]:
-        """Empty the memories, and read from the oldest outcomes that count; return the ends of the log."""
-        ends = await consumer.end_offsets(consumer.assignment())
-        outcomes = {tp: end for tp, end in ends.items() if tp.topic in self._memories}
-        for topic, memory in self._memories.items():
+    async def _start(self) -> tuple[AIOKafkaConsumer, Mapping[TopicPartition, int]]:
+        """Empty the memories; return a consumer at the oldest outcomes that count, and the ends of the log."""
+        for memory in self._memories.values():
             memory.clear()
-            of_topic = {tp: end for tp, end in outcomes.items() if tp.topic == topic}
-            milliseconds = round(memory.oldest.timestamp() * 1000)
-            for tp, offset in (await reader.fetch_first_offsets(consumer, milliseconds, of_topic)).items():
+        self._topic_ids = await fetch_topic_ids(self._settings, list(self._memories))
+        # Retention and erasure delete the beginning of a partition, perhaps while it is read.
+        consumer = clients.create_consumer(
+            self._settings,
+            *(*self._memories, topics.LIFECYCLE),
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=_MAX_WAIT_MS,
+        )
+        await consumer.start()
+        try:
+            all_ends = await consumer.end_offsets(consumer.assignment())
+            starts = {tp: end for tp, end in all_ends.items() if tp.topic not in self._memories}
+            for topic, memory in self._memories.items():
+                ends = {tp: end for tp, end in all_ends.items() if tp.topic == topic}
+                oldest_ms = round(memory.oldest.timestamp() * 1000)
+                starts |= await reader.fetch_first_offsets(consumer, oldest_ms, ends)
+            for tp, offset in starts.items():
                 consumer.seek(tp, offset)
-        for tp in ends.keys() - outcomes.keys():
-            consumer.seek(tp, ends[tp])
-        return outcomes
-
-
-def _is_erasure(headers: Sequence[tuple[str, bytes]]) -> bool:
-    return (header_text(headers, "ce_type") or "").startswith(_ERASED)
+        except BaseException:
+            await consumer.stop()
+            raise
+        return consumer, {tp: all_ends[tp] for tp, start in starts.items() if start < all_ends[tp]}

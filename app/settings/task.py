@@ -36,5 +36,8 @@ class TaskSettings(RenamedSettings):
     in time under overload. None: every request waits as long as it takes."""
     correction_memory: CorrectionMemorySettings | None = None
     """The memory of recent corrections, which answers the same input again; None is none."""
+    execution_providers: tuple[str, ...] = ("CPUExecutionProvider",)
+    """ONNX Runtime's execution providers in the order of preference, such as CUDAExecutionProvider. Those that this
+    machine or build does not have are left out, with a warning; the CPU is always the last."""
     retraining: RetrainingSettings = RetrainingSettings()
     """The retraining of the task."""
