@@ -50,8 +50,8 @@ class MemoryReader:
                 memory.is_complete = all(tp.topic != topic for tp in behind)
             for tp, records in (await consumer.getmany(timeout_ms=_MAX_WAIT_MS, max_records=_MAX_RECORDS)).items():
                 for record in records:
-                    if memory := self._memories.get(tp.topic):
-                        memory.apply(reader.to_consumed_record(record, self._topic_ids[tp.topic]))
+                    if tp.topic in self._memories:
+                        self._memories[tp.topic].apply(reader.to_consumed_record(record, self._topic_ids[tp.topic]))
                     else:
                         erased |= (header_text(record.headers, "ce_type") or "").startswith(_ERASED)
             behind = {tp: end for tp, end in behind.items() if await consumer.position(tp) < end}
