@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import true
 
 from app.events.base import EventData, ModelRef
 from app.events.cloudevents import Record
@@ -17,8 +16,7 @@ from app.events.model_events import ModelEvaluated, ModelRegistered, RouteChange
 from app.monitoring.quality_detector import QualityReference
 from app.registry.registry import Registry, TaskModels
 from app.retraining.triggers.catalog_observer import CachedLatency, Observer
-from app.retraining.triggers.drift_window import prediction_samples
-from app.retraining.triggers.observation import Alert, MemoryStats, Observation, TimeWindow, WindowCache
+from app.retraining.triggers.observation import Alert, Observation, TimeWindow, WindowCache
 from app.settings.retraining import RetrainingSettings
 from tests.support.catalog_fixtures import TASK, TIMINGS, make_failure, make_outcome, make_prediction, open_catalog
 from tests.support.record_strategies import START, consumed_record
@@ -298,24 +296,3 @@ def test_an_observation_has_the_active_run_the_freeze_and_alerts(tmp_path: Path)
         )
     assert (quiet.running, quiet.frozen, quiet.alerts) == (False, False, ())
     assert (busy.running, busy.frozen, busy.alerts) == (True, True, [alert])
-
-
-def test_remembered_corrections_are_counted_apart_from_the_quality_of_the_model(tmp_path: Path) -> None:
-    answer = {"corrected": "p", "outcome": "o", "output": {"weight": 9.0}, "confidence": 0.5, "propensity": 1.0}
-    records = [make_prediction(number, at(1), memory=answer, confidence=0.6) for number in range(4)]
-    for number, score in enumerate((1.0, 0.2, 0.9, None)):
-        memory = {"outcome": "o", "output": {"weight": 5.0}, "score": score}
-        records.append(make_outcome(number, at(2), "all", score=0.5, label={"weight": 5.0}, memory=memory))
-    found = observe(tmp_path, records, 80)
-    assert found.quality is not None
-    assert found.quality.value.score == 0.5
-    assert found.memory is not None
-    assert (found.memory.start, found.memory.value) == (found.quality.start, MemoryStats(right=1, wrong=2))
-
-
-def test_the_drift_of_outputs_is_that_of_the_models_own(tmp_path: Path) -> None:
-    answer = {"corrected": "p", "outcome": "o", "output": {"weight": 9.0}, "confidence": 0.5, "propensity": 1.0}
-    records = [make_prediction(1, at(1), memory=answer, confidence=0.6)]
-    with open_catalog(tmp_path, records) as catalog:
-        samples = catalog.query(lambda connection: prediction_samples(connection, Scales(), [true()]))
-    assert samples["outputs.confidence"].tolist() == [0.5]
