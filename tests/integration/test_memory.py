@@ -3,17 +3,14 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import httpx
-import polars as pl
 import pytest
 
 from app.client import Hindsight
 from app.embedded.api_readiness import api_url
 from app.events.types import PredictionMade
 from tests.integration.test_retraction import wait_for_outcome
-from tests.support.commands import run_command
 from tests.support.stack import Stack
 
 
@@ -35,7 +32,7 @@ async def predict_until(client: Hindsight, payload: bytes, remembered: bool) -> 
 
 
 async def test_a_correction_answers_the_same_input_until_it_is_contradicted_or_retracted(
-    stack: Stack, client: Hindsight, tmp_path: Path
+    stack: Stack, client: Hindsight
 ) -> None:
     first = await client.predict("scales", b"1 3.5")
     assert (first.output, first.memory) == ({"weight": 3.5}, None)
@@ -63,9 +60,3 @@ async def test_a_correction_answers_the_same_input_until_it_is_contradicted_or_r
     await client.feedback(silent.prediction_id, correction={"weight": 4.0}, actor="cleo")
     await client.feedback(again.prediction_id, correction={"weight": 4.0}, actor="bob")
     assert (await predict_until(client, b"1 3.5", remembered=True)).output == {"weight": 4.0}
-
-    out = tmp_path / "dataset"
-    done = await run_command(stack.settings, "hindsight", "replay", "scales", "--content", "nothing", "--out", str(out))
-    assert done.code == 0, done.err
-    rows = pl.read_parquet(out / "rows.parquet").filter(pl.col("prediction_id") == again.prediction_id)
-    assert rows.select("output", "label", "propensity").rows() == [('{"weight":3.5}', '{"weight":4.0}', 1.0)]
