@@ -18,6 +18,8 @@ WINDOW = 512
 _CONTEXT = 64
 """Samples of the window before, which the network takes with each window."""
 _WINDOWS_PER_CALL = 512
+_LEVEL = 0.3
+"""Recordings are as loud as can be (`task`): at this level the network takes fewer tones and melodies for voices."""
 _BEGIN, _END = 0.5, 0.35
 
 Probabilities = NDArray[np.float32]
@@ -43,7 +45,7 @@ MARGIN = _windows(0.25)
 def voice_probabilities(network: onnxruntime.InferenceSession, samples: Samples) -> Probabilities:
     """Return the probability of voice in each window of a recording; the last one is filled with silence."""
     padded = np.zeros(_CONTEXT + max(1, -(-len(samples) // WINDOW)) * WINDOW, np.float32)
-    padded[_CONTEXT : _CONTEXT + len(samples)] = samples
+    padded[_CONTEXT : _CONTEXT + len(samples)] = _LEVEL * samples
     views = np.lib.stride_tricks.sliding_window_view(padded, _CONTEXT + WINDOW)[::WINDOW]
     hidden = cell = np.zeros((1, 1, 128), np.float32)
     parts = []
