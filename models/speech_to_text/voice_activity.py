@@ -35,7 +35,8 @@ PAUSE = _windows(0.5)
 """Windows without voice that part two chunks,"""
 LONG_PAUSE, FULL_CHUNK = _windows(2), _windows(10)
 """unless they are fewer than these and both chunks together are short: words are heard better among others."""
-MIN_VOICE = _windows(0.1)
+MIN_VOICE = _windows(0.25)
+"""Less is a click or a breath, as the network's authors advise."""
 MAX_CHUNK = _windows(20)
 """A longer chunk is cut where voice is least probable: the recogniser has learned from chunks of 4 to 30 s."""
 MARGIN = _windows(0.25)
