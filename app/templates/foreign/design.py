@@ -114,12 +114,7 @@ def _head(
 
 def _takes_one(model: ModelFile, inputs: InputDesign, head: ModelHead, size: tuple[int, int], notes: Notes) -> bool:
     """Return whether events must go in one by one: the batch is fixed, or an event's answer depends on the others."""
-    sizes = {tensor.shape[0] for tensor in model.inputs} - {None}
-    if sizes - {1}:
-        raise unusable(
-            f"it takes batches of {max(filter(None, sizes))} only", "Export it with a free batch, or of one."
-        )
-    if sizes:
+    if any(tensor.shape[0] == 1 for tensor in model.inputs):
         notes.known.append("it takes one event at a time, so batches save nothing: export it with a free batch")
         return True
     features = trial_features(inputs.input, 2)

@@ -49,10 +49,10 @@ from . import {class_name}
 class Test{class_name}(TaskTests):
     """Each law is a test."""
 
-    task = {class_name}({options})
+    task = {class_name}()
     rejected_payloads = {payloads}
     rejected_corrections = {corrections}
-    min_sample_score = 1.0
+    min_sample_score = {min_score}
 '''
 _SUMMARIES = {
     "classification": "Gives {payload} one of {labels}.",
@@ -94,7 +94,7 @@ def write_task(
     (folder / "test_task.py").write_text(
         _TESTS.format(
             class_name=class_name,
-            options="epsilon=0.0, floor=0.0" if design.kind == "bandit" else "",
+            min_score="0.0  # actions are drawn" if design.kind == "bandit" else "1.0",
             payloads=_UNREADABLE[design.options.input.kind],
             corrections=_UNTRUE[design.kind],
         )

@@ -41,7 +41,7 @@ def design_input(model: ModelFile, hints: Hints, notes: Notes) -> InputDesign:
     """Return what the inputs are made of. Raises `SetupError` for those that no kind of payload becomes."""
     if any(part in tensor.name for tensor in model.inputs for part in _TOKENS):
         raise SEQ2SEQ
-    model.check_types()
+    model.check_inputs()
     pictures = [tensor for tensor in model.inputs if _depth_axis(tensor) is not None]
     if len(pictures) == 1:
         image = _image(pictures[0], hints, notes)

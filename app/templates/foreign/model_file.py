@@ -68,13 +68,17 @@ class ModelFile:
         opsets = onnx.load(self.path, load_external_data=False).opset_import
         return ", ".join(f"{entry.domain} {entry.version}".strip() for entry in opsets)
 
-    def check_types(self) -> None:
-        """Raise `SetupError` for an input that no JSON, picture or recording becomes, such as text."""
+    def check_inputs(self) -> None:
+        """Raise `SetupError` for an input of text, or of several events at once."""
         for tensor in self.inputs:
             if tensor.type not in DTYPES:
                 raise unusable(
                     f"its input {tensor.name} is of type {tensor.type}",
                     "Encode such columns before the model, and export what comes after.",
+                )
+            if tensor.shape and (tensor.shape[0] or 1) != 1:
+                raise unusable(
+                    f"it takes batches of {tensor.shape[0]} only", "Export it with a free first dimension, or one of 1."
                 )
 
     def __str__(self) -> str:

@@ -37,7 +37,7 @@ def test_the_commands_of_the_walk_through_work(checkout: Path) -> None:
     variables = process_environment(Settings()) | {"PYTHONPATH": str(checkout)}
     done = subprocess.run(words, cwd=checkout, env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr + done.stdout
-    assert "10 passed" in done.stdout
+    assert "11 passed" in done.stdout
     assert "mood 1: 6 samples" in done.stdout
     assert "mood 2: 6 samples" in done.stdout
     assert "['question', 'statement']" in done.stdout
