@@ -64,8 +64,8 @@ def yolo_v8(batch: str | int = "batch") -> Graph:
 def yolo_v5() -> Graph:
     graph, zero = _detector()
     boxes, scores = _boxes(CELLS)
-    objectness = np.full((CELLS, 1), 0.5)
-    _output(graph, zero, "output0", np.concatenate((_xywh(boxes), objectness, np.minimum(scores / 0.5, 1.9)), axis=1))
+    objectness = np.full((CELLS, 1), 0.95)
+    _output(graph, zero, "output0", np.concatenate((_xywh(boxes), objectness, scores / 0.95), axis=1))
     return graph
 
 
