@@ -33,15 +33,14 @@ class Detection(ForeignTask):
         The confidence is the probability that all of them are right and all others wrong, with scores taken for
         independent probabilities.
         """
-        tables = (outputs["boxes"], outputs["scores"], outputs["classes"])
+        tables = zip(outputs["boxes"], outputs["scores"], outputs["classes"], asked, strict=True)
         return [
-            self._decoded(*found, Geometry.from_array(event.features["geometry"]))
-            for *found, event in zip(*tables, asked, strict=True)
+            self._decoded(Geometry.from_array(event.features["geometry"]).to_picture(boxes), scores, classes)
+            for boxes, scores, classes, event in tables
         ]
 
-    def _decoded(self, boxes: NDArray[Any], scores: NDArray[Any], classes: NDArray[Any], geometry: Geometry) -> Decoded:
+    def _decoded(self, corners: NDArray[Any], scores: NDArray[Any], classes: NDArray[Any]) -> Decoded:
         names, scores = self.class_names(), np.clip(scores.astype(np.float64), 0.0, 1.0)
-        corners = geometry.to_picture(boxes)
         visible = (corners[:, 2:] > corners[:, :2]).all(axis=1) & (classes >= 0) & (classes < len(names))
         shown = np.flatnonzero(visible & (scores >= self.threshold))
         output = [

@@ -126,11 +126,11 @@ class DetectionHead(Head):
 def grid(size: tuple[int, int], strides: tuple[int, ...]) -> Floats:
     """Return column, row and stride of each cell of the grids, (cells, 3), in the order of YOLOX."""
     height, width = size
-    cells = [np.indices((height // step, width // step)).reshape(2, -1)[::-1] for step in strides]
-    steps = [np.full((1, part.shape[1]), step) for part, step in zip(cells, strides, strict=True)]
-    return np.concatenate([np.concatenate(pair) for pair in zip(cells, steps, strict=True)], axis=1).T.astype(
-        np.float32
-    )
+    grids = []
+    for step in strides:
+        rows, columns = np.indices((height // step, width // step), np.float32)
+        grids.append(np.stack((columns, rows, np.full_like(rows, step)), axis=-1).reshape(-1, 3))
+    return np.concatenate(grids)
 
 
 def _from_cells(boxes: Floats, cells: Floats) -> Floats:

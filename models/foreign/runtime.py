@@ -13,7 +13,7 @@ from models.foreign.inputs import ConstantInput, ModelInput
 from models.foreign.options import Option, Tensors
 from models.manifest import VersionFiles
 from models.runtimes import Execution, Runtime
-from models.runtimes.onnx import DTYPES
+from models.runtimes.onnx import specs
 
 RUNTIME = f"{__name__}:ForeignModel"
 ModelHead = Annotated[ClassificationHead | CtcHead | DetectionHead | ActionsHead, Field(discriminator="kind")]
@@ -32,13 +32,13 @@ class ForeignModel(Runtime):
     """One ONNX file that takes and gives what it likes; features and outputs are those of `inputs` and `heads`."""
 
     def __init__(self, files: VersionFiles, execution: Execution) -> None:
-        """Open the first file. Raises `ValueError` for options that are not those of the file."""
+        """Open the first file. Raises `ValueError` for options or types that don't fit."""
         try:
             self._options = ForeignOptions.model_validate(files.manifest.options)
         except ValidationError as error:
             raise ValueError(f"the options of {RUNTIME} are not valid: {error}") from error
         self._session = execution.open(files.path(next(iter(files.manifest.files))))
-        self._dtypes = {tensor.name: DTYPES.get(tensor.type) for tensor in self._session.get_inputs()}
+        self._dtypes = {name: spec.dtype for name, spec in specs(self._session.get_inputs()).items()}
         self._names = self._options.head.names()
         if missing := {*self._names} - {tensor.name for tensor in self._session.get_outputs()}:
             raise ValueError(f"the model has no output {', '.join(sorted(missing))}")

@@ -23,6 +23,7 @@ from tests.support.walkthrough import BLOCKS
 async def test_a_new_task_answers_as_the_walkthrough_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [block] = [block for block in BLOCKS if "hindsight send" in block]
     (tmp_path / ".venv").symlink_to(CHECKOUT / ".venv")
+    monkeypatch.syspath_prepend(tmp_path)
     created = create_task("mood", tmp_path, [])
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     settings = platform_settings(tmp_path, tasks={"mood": created.class_path})
@@ -38,6 +39,7 @@ async def test_a_new_task_answers_as_the_walkthrough_says(tmp_path: Path, monkey
 
 @pytest.mark.soak
 async def test_the_task_of_a_foreign_model_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
     model = foreign_models.save(foreign_models.colour_classifier(), tmp_path / "colours.onnx")
     hints = Hints(labels=("red", "green", "blue"))
     created, _, _ = create_foreign_task("lamp", tmp_path, [], model, None, hints, [])

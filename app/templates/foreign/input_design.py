@@ -103,27 +103,27 @@ def normalised(image: ImageInput, kind: str, detector: DetectionHead | None, hin
         else:
             mean, std, who = IMAGENET_MEAN, IMAGENET_STD, "models of ImageNet have it: 0 to 1, less mean, by deviation"
         notes.assumed.append(f"values are normalised as {who}; --scale, --mean and --std set another")
+    for option, values in (("--mean", mean), ("--std", std)):
+        if len(values or ()) not in (0, 1, depth):
+            raise unusable(
+                f"{option} has {len(values or ())} values and pictures {depth} channels", "Give one for each."
+            )
     update = {"scale": 1 / 255 if scale is None else scale, "mean": mean or (0.0,), "std": std or (1.0,)}
-    if bad := [name for name in ("mean", "std") if len(update[name]) not in (1, depth)]:
-        raise unusable(
-            f"--{bad[0]} has {len(update[bad[0]])} values and pictures {depth} channels", "Give one for each."
-        )
     return image.model_copy(update=update)
 
 
 def _constant(tensor: TensorFacts, image: ImageInput, notes: Notes) -> ConstantInput:
-    height, width = image.height or 0, image.width or 0
-    if "mask" in tensor.name and len(tensor.shape) in (2, 3):
-        shape, values = (
-            (tensor.shape[1] or height, *([tensor.shape[2] or width] if len(tensor.shape) == 3 else [])),
-            (1,),
-        )
-    elif len(tensor.shape) == 2 and tensor.shape[1] == 2:
-        shape, values = (2,), (1, 1) if "scale" in tensor.name else (height, width)
-    else:
+    size = (image.height or 0, image.width or 0)
+    shape: tuple[int, ...] = (2,)
+    values: tuple[int, ...] = size
+    if "mask" in tensor.name and len(tensor.shape) == 3:
+        shape, values = (tensor.shape[1] or size[0], tensor.shape[2] or size[1]), (1,)
+    elif len(tensor.shape) != 2 or tensor.shape[1] != 2:
         raise unusable(
             f"besides the picture it has the input {tensor}", "Export it with the picture as its only input."
         )
+    elif "scale" in tensor.name:
+        values = (1, 1)
     notes.assumed.append(f"the input {tensor.name} is always {', '.join(map(str, values))}")
     return ConstantInput(name=tensor.name, shape=shape, values=values)
 

@@ -43,7 +43,7 @@ def test_pictures_with_fewer_boxes_are_padded_with_scores_of_0() -> None:
     table = np.zeros((2, 3, 6), np.float32)
     table[1, 0] = (1, 2, 3, 4, 0.9, 1)
     read = DetectionHead(form="rows", boxes="y", coordinates="ltrb").read({"y": table}, SIZE)
-    np.testing.assert_allclose(read["scores"], [[0], [0.9]])
+    np.testing.assert_allclose(read["scores"], np.array([[0.0], [0.9]]))
     assert read["boxes"][1].tolist() == [[1, 2, 3, 4]]
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 
 from models.foreign.inputs import ConstantInput, ImageInput, NumbersInput, SamplesInput
+from models.foreign.options import Dtypes
 
 FLOAT = np.dtype(np.float32)
 
@@ -34,10 +35,10 @@ def test_columns_get_the_type_of_the_input_that_takes_them() -> None:
     numbers = np.array([[1.0, 2.5], [3.0, 4.5]])
     both = NumbersInput(names=("x",), columns=("a", "b")).feeds({"numbers": numbers}, {"x": FLOAT})
     assert both["x"].tolist() == numbers.tolist()
-    types = {"a": np.dtype(np.int64), "b": FLOAT}
+    types: Dtypes = {"a": np.dtype(np.int64), "b": FLOAT}
     apart = NumbersInput(names=("a", "b"), columns=("a", "b")).feeds({"numbers": numbers}, types)
     assert apart["a"].tolist() == [[1], [3]]
-    assert (apart["a"].dtype, apart["b"].dtype) == (np.int64, np.float32)
+    assert [apart["a"].dtype.name, apart["b"].dtype.name] == ["int64", "float32"]
 
 
 def test_a_constant_is_given_to_each_event() -> None:

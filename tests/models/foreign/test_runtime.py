@@ -14,7 +14,7 @@ OPTIONS = {"input": {"kind": "image", "name": "pixel_values"}, "head": {"kind": 
 
 def opened(folder: Path, options: dict[str, object]) -> Runtime:
     model = save(foreign_models.colour_classifier(), folder / "model.onnx")
-    manifest = Manifest(runtime=RUNTIME, files=listed({"model.onnx": model.read_bytes()}), options=options)  # type: ignore[arg-type]
+    manifest = Manifest(runtime=RUNTIME, files=listed({"model.onnx": model.read_bytes()}), options=options)
     (folder / "manifest.json").write_bytes(manifest.content())
     return open_version(folder / "manifest.json")
 

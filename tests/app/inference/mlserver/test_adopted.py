@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import lightgbm
+import numpy as np
 import pytest
 from mlserver import ModelSettings
 from mlserver.settings import ModelParameters
@@ -60,7 +61,7 @@ async def test_lightgbm_answers_through_mlserver_as_in_its_own_library(
 ) -> None:
     path = version(tmp_path, "mlserver_lightgbm:LightGBMModel", booster.model_to_string().encode())
     rows = IRIS.data[::15]
-    expected = booster.predict(rows)
+    expected = np.asarray(booster.predict(rows))
     local = await run_pipeline(Flowers(), [json.dumps(row).encode() for row in rows.tolist()], model=path)
     answers = [(one.output["label"], one.confidence) for one in local if isinstance(one, PredictionMade)]
     assert [label for label, _ in answers] == [IRIS.target_names[best] for best in expected.argmax(axis=1)]
