@@ -1,5 +1,6 @@
 """ONNX models with the heads that exporters of other people write, as small as they can be."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -88,8 +89,10 @@ def yolo_v10() -> Graph:
     return graph
 
 
-def detr() -> Graph:
+def detr(*, mask: bool = False) -> Graph:
     graph, zero = _detector()
+    if mask:
+        graph.input("pixel_mask", np.int64, ["batch", 64, 64])
     boxes, scores = _boxes(50)
     nothing = 1 - scores.sum(axis=1, keepdims=True)
     _output(graph, zero, "logits", np.log(np.concatenate((scores, nothing), axis=1)))
@@ -122,6 +125,7 @@ DETECTORS = {
     "YOLOX": yolox,
     "YOLOv10": yolo_v10,
     "DETR": detr,
+    "DETR_with_a_mask": partial(detr, mask=True),
     "SSD": ssd,
     "TensorFlow": tensorflow,
 }

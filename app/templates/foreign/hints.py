@@ -10,8 +10,6 @@ from typing import Any
 from app.errors import SetupError
 from app.templates.foreign.notes import Notes
 
-FIELDS = ("labels", "size", "channels", "scale", "mean", "std", "resize", "columns", "licence")
-
 
 @dataclass(frozen=True)
 class Hints:
