@@ -14,7 +14,7 @@ import numpy as np
 from mlserver import ModelSettings
 from mlserver.codecs import NumpyCodec
 from mlserver.settings import ModelParameters
-from mlserver.types import InferenceRequest
+from mlserver.types import InferenceRequest, RequestOutput
 from numpy.typing import NDArray
 
 from app.inference.mlserver.protocol import DTYPES
@@ -50,7 +50,8 @@ class AdoptedRuntime(Runtime):
     def run(self, feeds: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:  # type: ignore[override]
         """Return all outputs for a batch."""
         inputs = [NumpyCodec.encode_input(name, feed) for name, feed in feeds.items()]
-        response = self._wait(self._model.predict(InferenceRequest(inputs=inputs)))
+        outputs = [RequestOutput(name=name) for name in self.outputs]
+        response = self._wait(self._model.predict(InferenceRequest(inputs=inputs, outputs=outputs)))
         arrays = {output.name: NumpyCodec.decode_output(output) for output in response.outputs}
         return {name: np.asarray(arrays[name], spec.dtype) for name, spec in self.outputs.items()}
 

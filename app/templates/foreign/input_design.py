@@ -160,4 +160,4 @@ def trial_features(design: ModelInput, batch: int) -> Tensors:
         case SamplesInput():
             return {"samples": rng.integers(-3000, 3000, (batch, 16_000)).astype(np.int16)}
         case NumbersInput():
-            return {"numbers": rng.normal(size=(batch, len(design.columns)))}
+            return {"numbers": rng.normal(scale=10, size=(batch, len(design.columns)))}

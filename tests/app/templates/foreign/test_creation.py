@@ -153,6 +153,7 @@ def test_the_metadata_of_a_model_names_its_labels(tmp_path: Path) -> None:
         (foreign_models.colour_classifier(), "ctc", "no output has a score for each symbol in each frame"),
         (foreign_models.colour_classifier(), "seq2seq", "writes its output token by token"),
         (foreign_models.linear(3, 1), "bandit", "a value for each of at least two actions"),
+        (foreign_models.linear(3, 1), None, "gives one number"),
     ],
 )
 def test_what_cannot_be_a_task_is_refused_with_a_reason_and_a_remedy(
