@@ -1,5 +1,6 @@
 """ONNX models with the heads that exporters of other people write, as small as they can be."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -119,7 +120,7 @@ def tensorflow() -> Graph:
     return graph
 
 
-DETECTORS = {
+DETECTORS: dict[str, Callable[[], Graph]] = {
     "YOLOv8": yolo_v8,
     "YOLOv5": yolo_v5,
     "YOLOX": yolox,
