@@ -1,9 +1,11 @@
 """The inference agents: `<task>.features` in, `<task>.predictions` out, with guarded delivery."""
 
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 from app.events import topics
 from app.inference.handler import STAGE, InferenceHandler
+from app.inference.memory import CorrectionMemory
 from app.inference.mlserver.client import InferenceClient
 from app.inference.routing import Router
 from app.inference.shadows import ShadowPredictor
@@ -18,10 +20,20 @@ MAX_BATCH_BYTES = 8 * 2**20
 """Limit of features in a batch: the activations of a network for many long recordings would exceed the memory."""
 
 
-def register(app: App, settings: Settings, task: Task, router: Router) -> None:
+def create_memories(settings: Settings, tasks: Iterable[Task], router: Router) -> Mapping[str, CorrectionMemory]:
+    """Return the empty memory of corrections of each task that has one."""
+    rules = {task: settings.for_task(task.name) for task in tasks}
+    return {
+        task.name: CorrectionMemory(task, rules[task], partial(router.learned_until, task.name))
+        for task in rules
+        if rules[task].correction_memory is not None
+    }
+
+
+def register(app: App, settings: Settings, task: Task, router: Router, memory: CorrectionMemory | None = None) -> None:
     """Register the agent of a task. Each task has its own, so that a slow model delays only its own events."""
     route = partial(router.route, task.name)
-    handler = InferenceHandler(settings, task, route, partial(InferenceClient, settings))
+    handler = InferenceHandler(settings, task, route, partial(InferenceClient, settings), memory)
     shadows = ShadowPredictor(settings, task, route, create_publisher(app))
     app.task(shadows.run)
     register_agent(

@@ -39,14 +39,18 @@ class ProcessSpec:
 
 def _inference() -> ProcessSpec:
     from agents import inference
+    from app.inference.memory_reader import MemoryReader
     from app.inference.routing import Router
 
     def register(app: App, config: Settings) -> None:
         tasks = load_tasks(config).values()
         router = Router(config, tasks)
         app.task(router.run)
+        memories = inference.create_memories(config, tasks, router)
+        if memories:
+            app.task(MemoryReader(config, memories).run)
         for task in tasks:
-            inference.register(app, config, task, router)
+            inference.register(app, config, task, router, memories.get(task.name))
 
     return ProcessSpec("hindsight-worker", register, "worker_metrics_port", _wait_for_models)
 

@@ -6,6 +6,7 @@ from hypothesis import settings as hypothesis_settings
 
 from app.embedded import ports
 from app.settings import CHECKOUT, Settings, TaskSettings
+from app.settings.memory import CorrectionMemorySettings
 from tests.support import tools
 from tests.support.platform import platform_settings, run_processes
 from tests.support.small_tasks import SMALL_TASKS
@@ -30,9 +31,12 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 Settings.model_fields["tasks"].default = SMALL_TASKS
 Settings.model_rebuild(force=True)
 
-TASKS = {**SMALL_TASKS, "letters": "tests.support.tasks:Letters"}
+TASKS = {**SMALL_TASKS, "letters": "tests.support.tasks:Letters", "scales": "tests.support.scales:Scales"}
 
-TASK_SETTINGS = {"letters": TaskSettings(audit_rate=0.2, reward_window_seconds=5, reward_default=-0.5)}
+TASK_SETTINGS = {
+    "letters": TaskSettings(audit_rate=0.2, reward_window_seconds=5, reward_default=-0.5),
+    "scales": TaskSettings(correction_memory=CorrectionMemorySettings()),
+}
 
 SESSIONS = {"session_gap_seconds": 10, "session_idle_seconds": 300, "session_partial_seconds": 0.001}
 """Live sessions wait 10 s for a missing chunk and 300 s for the next one; their partial answers come at once."""

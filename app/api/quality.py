@@ -14,7 +14,7 @@ from app.auth.scopes import REQUIRE_READ
 from app.monitoring.performance_estimation import PerformanceEstimate
 from app.monitoring.quality import QualityEstimate
 from app.retraining.controller import Controller
-from app.retraining.triggers.observation import WindowValue
+from app.retraining.triggers.observation import MemoryStats, WindowValue
 from models.base import Task
 
 
@@ -54,8 +54,20 @@ class EstimatedWindow(BaseModel):
     """The number of these past windows."""
 
 
+class RememberedWindow(BaseModel):
+    """The remembered corrections that were served in the same window as `judged`, by what people said of them."""
+
+    start: datetime
+    end: datetime
+    right: int
+    wrong: int
+
+
 class QualityResponse(BaseModel):
-    """The last observation of a task's champion. Values are null while too little is known."""
+    """The last observation of a task's champion. Values are null while too little is known.
+
+    The scores are of the model's own outputs, also where a remembered correction was served.
+    """
 
     task: str
     version: str | None
@@ -63,6 +75,7 @@ class QualityResponse(BaseModel):
     """The champion's score when the gate evaluated it."""
     judged: LabelledWindow | None
     late: EstimatedWindow | None
+    memory: RememberedWindow | None
 
 
 def router(tasks: Mapping[str, Task], controller: Controller) -> APIRouter:
@@ -81,6 +94,7 @@ def router(tasks: Mapping[str, Task], controller: Controller) -> APIRouter:
             reference=observation.reference.score if observation and observation.reference else None,
             judged=_labelled_window(observation.quality) if observation and observation.quality else None,
             late=_estimated_window(observation.expected) if observation and observation.expected else None,
+            memory=_remembered_window(observation.memory) if observation and observation.memory else None,
         )
 
     return routes
@@ -100,6 +114,10 @@ def _labelled_window(window: WindowValue[QualityEstimate]) -> LabelledWindow:
         coverage=estimate.coverage,
         answered=estimate.answered,
     )
+
+
+def _remembered_window(window: WindowValue[MemoryStats]) -> RememberedWindow:
+    return RememberedWindow(start=window.start, end=window.end, right=window.value.right, wrong=window.value.wrong)
 
 
 def _estimated_window(window: WindowValue[PerformanceEstimate]) -> EstimatedWindow:

@@ -239,7 +239,8 @@ def update_waiting(connection: Connection, prediction_ids: Collection[str]) -> N
     rewarded = select(OutcomeRow).where(
         OutcomeRow.prediction_id == PredictionRow.prediction_id, OutcomeRow.reward.is_not(None)
     )
-    waiting = and_(PredictionRow.role != "shadow", not_(rewarded.exists()))
+    of_model = PredictionRow.data["memory"].as_string().is_(None)  # a remembered correction has no reward of its own
+    waiting = and_(PredictionRow.role != "shadow", of_model, not_(rewarded.exists()))
     for chunk in _chunks(prediction_ids):
         conditions = PredictionRow.prediction_id.in_(chunk), PredictionRow.waiting != waiting
         connection.execute(update(PredictionRow).where(*conditions).values(waiting=waiting))

@@ -54,7 +54,8 @@ class LastWinsRow(LoggedRow):
 class PredictionRow(FirstWinsRow):
     """A prediction, served or by a shadow. `time` is its `ce_time`.
 
-    `waiting` marks a served prediction whose outcome has no reward: there are few, and a partial index finds them.
+    `waiting` marks a served prediction of a model whose outcome has no reward: there are few, and a partial index finds
+    them.
     `key_digest` is the same for the requests of one key, and null without a key.
     """
 

@@ -123,7 +123,7 @@ def _task_rows(event_data: EventData, event: Event, key: bytes | None) -> Iterat
                     "subject": event.subject,
                     "key_digest": hashlib.sha256(key).hexdigest()[:16] if key else None,
                     "time": time,
-                    "waiting": event_data.role != "shadow",
+                    "waiting": event_data.role != "shadow" and event_data.memory is None,
                 },
             )
         case PredictionFailed() if event_data.model is not None and event_data.role is not None:

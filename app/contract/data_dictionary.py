@@ -120,8 +120,9 @@ def _field_rows(schema: Mapping[str, Any], definitions: Mapping[str, Any], prefi
     for name, field in schema["properties"].items():
         default = "" if name in schema["required"] else f", by default {json.dumps(field['default'])}"
         yield [f"`{prefix}{name}`", _describe_type(field) + default, field.get("description", "")]
-        if "$ref" in field:
-            yield from _field_rows(definitions[field["$ref"].rpartition("/")[2]], definitions, f"{prefix}{name}.")
+        for part in (field, *field.get("anyOf", ())):
+            if "$ref" in part:
+                yield from _field_rows(definitions[part["$ref"].rpartition("/")[2]], definitions, f"{prefix}{name}.")
 
 
 def _describe_type(schema: Mapping[str, Any]) -> str:

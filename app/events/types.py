@@ -19,6 +19,7 @@ from app.events.base import (
     TaskName,
 )
 from app.events.cloudevents import MAX_ATTRIBUTE_LENGTH, TENSORS
+from app.events.memory import InputDigest, MemoryAnswer, MemoryOutcome
 from app.events.prediction_reference import EventAttribute, PredictionReference
 
 _MAX_CODE_LENGTH = 100
@@ -95,6 +96,15 @@ class PredictionMade(EventData):
     """Times in milliseconds; `queued` is the remainder of `total`."""
     inputs: dict[str, float] | None = None
     """Summary numbers of the request's features, used to detect drift; null for predictions of older releases."""
+    input_digest: InputDigest | None = None
+    """SHA-256 of the request's features: equal for equal inputs; null for a task without a memory of corrections."""
+    memory: MemoryAnswer | None = None
+    """The remembered correction whose output, confidence and propensity these are; null if they are the model's."""
+
+    def of_model(self) -> Self:
+        """Return it with the output, confidence and propensity of the model, whatever was served."""
+        own = {} if self.memory is None else self.memory.model_dump(include={"output", "confidence", "propensity"})
+        return self.model_copy(update=own | {"memory": None})
 
 
 def _bounded_code(code: str) -> str:
@@ -214,7 +224,11 @@ class FeedbackRetracted(PredictionReference):
 
 
 class OutcomeRecorded(EventData):
-    """A prediction joined with all of its feedback. Later outcomes of the same prediction replace the earlier ones."""
+    """A prediction joined with all of its feedback. Later outcomes of the same prediction replace the earlier ones.
+
+    If a remembered correction was served, the output and what is said of it are the model's own all the same: `memory`
+    has those of the correction.
+    """
 
     type: ClassVar[str] = "hindsight.outcome.recorded.v1"
     prediction_id: PredictionId
@@ -262,6 +276,10 @@ class OutcomeRecorded(EventData):
     """The probability of that selection; null, because unknown, for volunteers."""
     audit_answered: bool | None = None
     """Whether the audit's queue asked for some of the feedback; null outside of the audit, and for older releases."""
+    input_digest: InputDigest | None = None
+    """The prediction's digest of its input."""
+    memory: MemoryOutcome | None = None
+    """The remembered correction that was served instead of the output; null if the output was served."""
 
 
 class EventRejected(OpaqueEvent):

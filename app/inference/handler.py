@@ -14,6 +14,7 @@ from app.events.cloudevents import ConsumedRecord, Event, Record, complete_event
 from app.events.expiry import refuse_expired
 from app.events.ids import shadow_id
 from app.events.types import Failure, FeaturesExtracted, PredictionMade, Role
+from app.inference.memory import CorrectionMemory
 from app.inference.predictor import InferenceBackend, PredictionResult, Predictor
 from app.monitoring import metrics
 from app.registry.routes import RouteLookup
@@ -33,14 +34,23 @@ class InferenceHandler:
     """Answers the features of one task, each by the version that the current route assigns to its key or its id."""
 
     def __init__(
-        self, settings: Settings, task: Task, route: RouteLookup, connect: Callable[[], InferenceBackend]
+        self,
+        settings: Settings,
+        task: Task,
+        route: RouteLookup,
+        connect: Callable[[], InferenceBackend],
+        memory: CorrectionMemory | None = None,
     ) -> None:
-        """Take `connect`, which opens the connection to the models: it is called in the agent's event loop."""
+        """Take `connect`, which opens the connection to the models: it is called in the agent's event loop.
+
+        With a `memory`, a correction of an equal input is served instead of the model's output.
+        """
         self._settings = settings
         self._task = task
         self._route = route
         self._predictor: Predictor | None = None
         self._connect = connect
+        self._memory = memory
         metrics.init_counters(task.name, STAGE)
 
     async def __call__(self, batch: Sequence[ConsumedRecord]) -> Sequence[HandlerResult]:
@@ -103,11 +113,14 @@ class InferenceHandler:
         try:
             if isinstance(result, Rejected):
                 raise result
-            prediction, timings = build_prediction(model, role, event, record.key, result)
+            served = result if self._memory is None else self._memory.answer(model.version, event, result)
+            prediction, timings = build_prediction(model, role, event, record.key, served)
         except Rejected as error:
             failure = Failure(stage=STAGE, code=error.code, reason=str(error))
             return Rejection(error, self.reject(record, failure, (model, role)))
         metrics.REQUESTS.labels(self._task.name, model.version, role, "predicted").inc()
+        if served.memory is not None:
+            metrics.MEMORY.labels(self._task.name, "answered").inc()
         if self._task.at_minimum_propensity(result.prediction):
             metrics.FLOOR_HITS.labels(self._task.name, model.version, role).inc()
         for stage, ms in timings.items():
@@ -193,7 +206,8 @@ def build_prediction(
         "total": total,
     }
     try:
-        json.dumps(result.prediction.output, allow_nan=False)  # pydantic would write null for NaN and infinity
+        for output in (result.prediction.output, result.memory and result.memory.output):
+            json.dumps(output, allow_nan=False)  # pydantic would write null for NaN and infinity
         prediction = PredictionMade.model_validate(
             {
                 "prediction_id": prediction_id,
@@ -206,6 +220,8 @@ def build_prediction(
                 "propensity": result.prediction.propensity,
                 "inputs": result.input_summary,
                 "timings_ms": {stage: round(ms, 3) for stage, ms in timings.items()},
+                "input_digest": result.input_digest,
+                "memory": result.memory,
             }
         )
         record = prediction.to_record(

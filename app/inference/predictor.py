@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from app.backoff import backoff
 from app.errors import RequestRefused
 from app.events.base import ModelRef
+from app.events.memory import MemoryAnswer
 from app.monitoring import metrics
 from models.base import Asked, Decoded, Features, Rejected, Task
 from models.input_statistics import finite
@@ -28,12 +29,17 @@ class InferenceBackend(Protocol):
 
 @dataclass(frozen=True)
 class PredictionResult:
-    """A prediction, the duration of its call, how many events shared the call, and the `Task.summary` of its input."""
+    """A prediction, the duration of its call, how many events shared the call, and the `Task.summary` of its input.
+
+    With a memory of corrections it has the input's digest too, and in `memory` what the prediction replaces.
+    """
 
     prediction: Decoded
     inference_ms: float
     batch_size: int
     input_summary: dict[str, float]
+    input_digest: str | None = None
+    memory: MemoryAnswer | None = None
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,13 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
+from datetime import datetime
 
 from app.events.base import ModelRef
 from app.inference.mlserver.client import InferenceClient
 from app.monitoring import metrics
+from app.registry.learned import learned_until
+from app.registry.registry import Registry
 from app.registry.routes import Route, RouteLookup
 from app.registry.subscription import read_registry, subscribe
 from app.settings import Settings
@@ -20,6 +23,7 @@ class Router:
         self._settings = settings
         self._tasks = list(tasks)
         self._routes: dict[str, Route] = {}
+        self._registry: Registry | None = None
         self._first_route = defaultdict[str, asyncio.Event](asyncio.Event)
 
     async def run(self) -> None:
@@ -28,6 +32,7 @@ class Router:
         latest_routes: dict[str, Route] = {}
         async with InferenceClient(self._settings) as client, asyncio.TaskGroup() as group:
             async for registry in subscribe(self._settings, self._tasks):
+                self._registry = registry
                 for task, models in registry.tasks.items():
                     if models.route != latest_routes.get(task):
                         latest_routes[task] = models.route
@@ -46,6 +51,10 @@ class Router:
         """Return the task's route in force; wait for the first one."""
         await self._first_route[task].wait()
         return self._routes[task]
+
+    def learned_until(self, task: str, version: str) -> datetime | None:
+        """Return the time until which a version has learned the corrections in the log; None if it learned none."""
+        return None if self._registry is None else learned_until(self._registry.tasks[task], version)
 
 
 def pin_champion(settings: Settings, task: Task) -> RouteLookup:

@@ -51,6 +51,11 @@ UNKNOWN_VALUES = Counter(
     "Values of answered requests that the model does not know: categories that it was not trained on.",
     ["task", "feature"],
 )
+MEMORY = Counter(
+    "hindsight_memory_answers_total",
+    "Remembered corrections instead of the model's output: answered; and outcomes that say so: right or wrong.",
+    ["task", "outcome"],
+)
 SHADOWS = Counter(
     "hindsight_shadow_events_total", "Answered events for a shadow: said or left_out.", ["task", "version", "outcome"]
 )
@@ -113,6 +118,17 @@ def init_counters(task: str, *stages: str) -> None:
     """Create a task's counters of these stages at 0: Prometheus sees no increase in the first value of a series."""
     for stage in stages:
         DEAD_LETTERS.labels(task, stage)
+
+
+def init_memory(task: str) -> None:
+    """Create the counters of a task's memory of corrections at 0."""
+    for outcome in ("answered", "right", "wrong"):
+        MEMORY.labels(task, outcome)
+
+
+def count_remembered(task: str, right: bool) -> None:
+    """Count an outcome of a remembered correction, by what people say of it."""
+    MEMORY.labels(task, "right" if right else "wrong").inc()
 
 
 def set_route(task: str, roles: Mapping[str, str]) -> None:

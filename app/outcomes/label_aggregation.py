@@ -13,6 +13,7 @@ from typing import Any, Literal
 from app.events import topics
 from app.events.base import canonical_json
 from app.events.cloudevents import Record, format_rfc3339
+from app.events.memory import MemoryOutcome
 from app.events.types import FeedbackRetracted, OutcomeRecorded
 from app.outcomes.prediction_history import FeedbackEvent, PredictionHistory
 from app.outcomes.reward_aggregation import aggregate_rewards
@@ -39,13 +40,23 @@ def build_outcome(
     distinct = _distinct_events(history.feedback)
     remaining = [event for event in distinct if not _is_retracted(event, history.retractions)]
     retracted = len(distinct) - len(remaining)
-    aggregated = aggregate_feedback(task, task_settings, prediction.output, served.time, remaining, as_of)
+    of_served = aggregate_feedback(task, task_settings, prediction.output, served.time, remaining, as_of)
+    aggregated, memory = of_served, None
+    if prediction.memory is not None:
+        aggregated = score_model(task, of_served, prediction.memory.output)
+        memory = MemoryOutcome(
+            outcome=prediction.memory.outcome,
+            output=prediction.output,
+            score=of_served.score,
+            accepted=of_served.accepted,
+            reward=of_served.reward,
+        )
     selection, probability = draw_selection(task_settings, prediction.prediction_id)
     # A retraction of everything is an outcome: it replaces those before it.
     if not aggregated.feedback and not retracted and not aggregated.reward_defaulted and selection != "audit":
         return None
     return OutcomeRecorded(
-        **prediction.model_dump(include=_PREDICTION_FIELDS),
+        **prediction.of_model().model_dump(include=_PREDICTION_FIELDS),
         **vars(aggregated)
         | {
             "label": None if aggregated.label is None else json.loads(aggregated.label),
@@ -60,6 +71,7 @@ def build_outcome(
         retracted=retracted,
         selection=selection,
         selection_probability=probability,
+        memory=memory,
     )
 
 
@@ -114,7 +126,28 @@ def aggregate_feedback(
     )
 
 
-_PREDICTION_FIELDS = {"prediction_id", "request_id", "task", "model", "role", "output", "confidence", "propensity"}
+def score_model(task: Task, of_served: AggregatedFeedback, own_output: Mapping[str, Any]) -> AggregatedFeedback:
+    """Return what feedback on a remembered correction says of the model's own output, which was not served: its score.
+
+    Acceptance, rewards and preferences are of what was served.
+    """
+    score = None if of_served.label is None else task.score(own_output, json.loads(of_served.label))
+    return replace(
+        of_served,
+        score=score,
+        accepted=None,
+        reward=None,
+        rewards=None,
+        position_rewards=None,
+        reward_defaulted=False,
+        preferences=None,
+    )
+
+
+_PREDICTION_FIELDS = {
+    *("prediction_id", "request_id", "task", "model", "role", "output", "confidence", "propensity"),
+    "input_digest",
+}
 
 
 def in_audit_sample(prediction_id: str, rate: float) -> bool:
@@ -147,6 +180,8 @@ _ADDED_LATER: Mapping[str, Any] = {
     "rewards": None,
     "position_rewards": None,
     "preferences": (),
+    "input_digest": None,
+    "memory": None,
 }
 """Fields that older releases lack, with the value that means the same as their absence."""
 
@@ -203,7 +238,7 @@ def _actor_opinions(
     for event, correction in valid_feedback:
         feedback = event.feedback
         accepted_label = (
-            canonical_json(_as_correction(task, output)) if correction is None and feedback.accepted else None
+            canonical_json(as_correction(task, output)) if correction is None and feedback.accepted else None
         )
         label = correction or accepted_label
         if label is not None or feedback.accepted is not None:
@@ -212,7 +247,7 @@ def _actor_opinions(
     return list(latest.values())
 
 
-def _as_correction(task: Task, output: Mapping[str, Any]) -> Mapping[str, Any]:
+def as_correction(task: Task, output: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the output as an equivalent correction, so that an actor who accepts agrees with one who repeats it."""
     try:
         return task.validate_correction(output)
@@ -236,7 +271,7 @@ def _choose_preferences(
 
     Of an actor's comparisons with one other output the latest counts.
     """
-    served = canonical_json(_as_correction(task, output))
+    served = canonical_json(as_correction(task, output))
     opinions: dict[str, dict[str, _ActorOpinion]] = {}
     for event, _ in valid_feedback:
         preference, actor = event.feedback.preference, event.feedback.actor

@@ -68,6 +68,8 @@ class OutcomeRecorder:
         self._store = store
         self._last = last
         self._clock = clock
+        if task_settings.correction_memory is not None:
+            metrics.init_memory(task.name)
 
     async def __call__(self, batch: Sequence[ConsumedRecord]) -> Sequence[HandlerResult]:
         """Return the outcome of each prediction in the batch, as the answer to the prediction's last event."""
@@ -93,6 +95,8 @@ class OutcomeRecorder:
             if outcome is not None and outcome_id(outcome).encode() != self._last.get(key):
                 answers[index] = [build_outcome_record(outcome, as_of)]
                 self._observe_delay(histories[prediction])
+                if outcome.memory is not None and outcome.memory.right is not None:
+                    metrics.count_remembered(self._task.name, outcome.memory.right)
         return answers
 
     def _observe_delay(self, history: PredictionHistory) -> None:

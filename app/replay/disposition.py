@@ -15,23 +15,29 @@ WITH parsed AS (
     SELECT id, "type", logged, "time", {_POSITION}, extensions['requestsource'] AS request_source,
         {_IS_MARKED} AS is_marked, {_MARK_DISPOSITION} AS mark_disposition,
         try(json_transform(decode(data), '{{"request_id": "VARCHAR", "role": "VARCHAR", "output": "JSON",
-            "model": {{"name": "VARCHAR", "version": "VARCHAR"}}, "confidence": "DOUBLE", "propensity": "DOUBLE"}}'
-            )) AS fields
+            "model": {{"name": "VARCHAR", "version": "VARCHAR"}}, "confidence": "DOUBLE", "propensity": "DOUBLE",
+            "memory": {{"output": "JSON", "confidence": "DOUBLE", "propensity": "DOUBLE"}}}}')) AS fields
     FROM log_predictions
 ), checked AS (
     SELECT *, coalesce("type" = $failure_type OR ("type" = $prediction_type AND request_source IS NOT NULL
         AND fields.request_id IS NOT NULL AND fields.model.name IS NOT NULL AND fields.model.version IS NOT NULL
         AND fields.role IN ('champion', 'canary') AND json_type(fields.output) = 'OBJECT'
         AND fields.confidence BETWEEN 0 AND 1 AND fields.propensity > 0 AND fields.propensity <= 1
+        AND (fields.memory IS NULL OR (json_type(fields.memory.output) = 'OBJECT' AND fields.memory.confidence
+            BETWEEN 0 AND 1 AND fields.memory.propensity > 0 AND fields.memory.propensity <= 1))
         ), FALSE) AS is_readable
     FROM parsed
 )
 SELECT id, "type" = $failure_type AS is_failure, logged, "time", {_POSITION}, request_source, fields.request_id,
-    fields.model.version AS version, fields.role, CAST(fields.output AS VARCHAR) AS output,
-    fields.confidence, fields.propensity,
+    fields.model.version AS version, fields.role,
+    CASE WHEN fields.memory IS NOT NULL THEN CAST(fields.output AS VARCHAR) END AS remembered,
+    CAST(coalesce(fields.memory.output, fields.output) AS VARCHAR) AS output,
+    coalesce(fields.memory.confidence, fields.confidence) AS confidence,
+    coalesce(fields.memory.propensity, fields.propensity) AS propensity,
     CASE WHEN is_marked THEN mark_disposition WHEN NOT is_readable THEN 'rejected:unreadable' END AS disposition
 FROM checked
 """
+"""`output`, `confidence` and `propensity` are the model's own; `remembered` is a correction that was served instead."""
 
 _CREATE_REQUESTS = f"""
 CREATE TABLE requests AS
@@ -91,7 +97,7 @@ whether the release that recorded it knows which feedback the audit's queue aske
 _CREATE_JOINED = """
 CREATE TABLE joined AS
 SELECT p.id AS prediction_id, r.id AS request_id, r.source AS request_source, r.entity, r."time", p.output,
-    p.confidence, p.propensity, p.version, p.role, p."time" AS predicted,
+    p.confidence, p.propensity, p.version, p.role, p."time" AS predicted, p.remembered,
     p.rowid AS p_row, r.rowid AS r_row,
     r.epoch AS r_epoch, r."partition" AS r_partition, r."offset" AS r_offset,
     r.data_uri AS r_data_uri, r.content_type AS r_content_type, s.selection, s.selection_probability,
@@ -117,7 +123,7 @@ WITH payloads AS (
     SELECT joined.* REPLACE (coalesce(payload_hash, entity) AS entity)
     FROM joined LEFT JOIN payloads ON payloads.id = joined.prediction_id
 )
-SELECT j.* EXCLUDE (predicted, asks_audit), l.* EXCLUDE (prediction_id, audit_answered), {_SPLIT} AS split,
+SELECT j.* EXCLUDE (predicted, remembered, asks_audit), l.* EXCLUDE (prediction_id, audit_answered), {_SPLIT} AS split,
     CASE WHEN asks_audit THEN coalesce(l.audit_answered, FALSE) END AS audit_answered
 FROM entities j LEFT JOIN labels l USING (prediction_id)
 """

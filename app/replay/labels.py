@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from app.events.decoding import decode, feedback_type
 from app.events.types import FeedbackGiven, FeedbackRetracted
-from app.outcomes.label_aggregation import aggregate_feedback
+from app.outcomes.label_aggregation import aggregate_feedback, score_model
 from app.outcomes.prediction_history import FeedbackEvent
 from app.replay.disposition import mark_duplicates
 from app.replay.duckdb_views import stream_batches
@@ -94,13 +94,13 @@ WHERE feedback.disposition IS NULL AND NOT feedback.is_retraction AND r.disposit
 """
 _MARK_RETRACTIONS = "UPDATE feedback SET disposition = 'skipped:retraction' WHERE disposition IS NULL AND is_retraction"
 _SELECT_JOINED_FEEDBACK = """
-SELECT j.prediction_id, j.output, epoch_us(j.predicted), f.event_json, f.source, f.id, f."time", f.logged
+SELECT j.prediction_id, j.output, j.remembered, epoch_us(j.predicted), f.event_json, f.source, f.id, f."time", f.logged
 FROM joined j JOIN feedback f USING (prediction_id) WHERE f.disposition IS NULL ORDER BY j.prediction_id
 """
 _INSERT_DEFAULT_REWARDS = """
 INSERT INTO labels (prediction_id, reward, reward_defaulted) SELECT prediction_id, $reward, TRUE
 FROM joined ANTI JOIN labels USING (prediction_id)
-WHERE predicted + to_microseconds(CAST($seconds * 1000000 AS BIGINT)) < $as_of
+WHERE remembered IS NULL AND predicted + to_microseconds(CAST($seconds * 1000000 AS BIGINT)) < $as_of
 """
 
 
@@ -141,16 +141,17 @@ def _parse_feedback(
 def _label_rows(connection: duckdb.DuckDBPyConnection, arguments: ReplayQuery) -> Iterator[tuple[Any, ...]]:
     for prediction_id, group in groupby(_stream_rows(connection, _SELECT_JOINED_FEEDBACK), key=itemgetter(0)):
         rows = list(group)
-        output, predicted_at = json.loads(rows[0][1]), _to_datetime(rows[0][2])
+        _, output, remembered, predicted_at, *_ = rows[0]
         feedback_events = [
             FeedbackEvent(
                 FeedbackGiven.model_validate_json(event_json), source, id, _to_datetime(time), _to_datetime(logged)
             )
             for *_, event_json, source, id, time, logged in rows
         ]
-        label = aggregate_feedback(
-            arguments.task, arguments.task_settings, output, predicted_at, feedback_events, arguments.as_of
-        )
+        task, served, predicted = arguments.task, json.loads(remembered or output), _to_datetime(predicted_at)
+        label = aggregate_feedback(task, arguments.task_settings, served, predicted, feedback_events, arguments.as_of)
+        if remembered is not None:
+            label = score_model(task, label, json.loads(output))
         yield prediction_id, *(getattr(label, name) for name in LABELS_SCHEMA.names[1:])
 
 

@@ -74,7 +74,7 @@ class ReplayQuery:
 
         `erasures` is the number of erasures in the log: erased data is gone from every dataset, whatever its `as_of`.
         """
-        other_arguments = {"audit_rate", "max_wait_seconds", "retraining"}
+        other_arguments = {"audit_rate", "correction_memory", "execution_providers", "max_wait_seconds", "retraining"}
         if not self.task_settings.rewards:
             other_arguments.add("rewards")  # as in the manifests of older releases
         return {

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import ConfigDict, Field
 
 from app.settings.former_names import RenamedSettings
+from app.settings.memory import CorrectionMemorySettings
 from app.settings.retraining import RetrainingSettings
 from app.settings.rewards import RewardSettings
 
@@ -33,6 +34,8 @@ class TaskSettings(RenamedSettings):
     max_wait_seconds: Annotated[float, Field(gt=0)] | None = None
     """A request that waits longer than this is refused as `expired`, and is a dead letter: then the others are answered
     in time under overload. None: every request waits as long as it takes."""
+    correction_memory: CorrectionMemorySettings | None = None
+    """The memory of recent corrections, which answers the same input again; None is none."""
     execution_providers: tuple[str, ...] = ("CPUExecutionProvider",)
     """ONNX Runtime's execution providers in the order of preference, such as CUDAExecutionProvider. Those that this
     machine or build does not have are left out, with a warning; the CPU is always the last."""

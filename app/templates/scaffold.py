@@ -4,7 +4,7 @@ import keyword
 import re
 import shutil
 import tempfile
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,14 +27,26 @@ class CreatedTask:
     python_path: Path | None
 
 
-def create_task(name: str, directory: Path, tasks: Collection[str]) -> CreatedTask:
+Write = Callable[[str, str, Path], None]
+"""Writes the folder, which is not there, of a task of this name and class name."""
+
+
+def copy_template(name: str, class_name: str, folder: Path) -> None:
+    """Write the template under another name."""
+    shutil.copytree(TEMPLATE_DIRECTORY, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in folder.rglob("*"):
+        if path.suffix in _CODE_SUFFIXES:
+            path.write_text(path.read_text().replace("NewTask", class_name).replace("new_task", name))
+
+
+def create_task(name: str, directory: Path, tasks: Collection[str], write: Write = copy_template) -> CreatedTask:
     """Write the folder of a task whose name is not in `tasks`, completely or not at all. Raises `SetupError`."""
     if not NAME_PATTERN.fullmatch(name) or keyword.iskeyword(name):
         raise SetupError(
             f"{name!r} is not a valid name for a task.",
             "Use at most 40 of a to z, 0 to 9 and _, a letter first, and no Python keyword.",
         )
-    if re.search(rf"\b{_class_name(name)}\b", "".join(path.read_text() for path in TEMPLATE_DIRECTORY.glob("*.py"))):
+    if re.search(rf"\b{_class_name(name)}\b", _used_names()):
         raise SetupError(
             f"The class of {name!r} would be {_class_name(name)}, which the template uses.",
             "Choose another name.",
@@ -50,7 +62,7 @@ def create_task(name: str, directory: Path, tasks: Collection[str]) -> CreatedTa
     if created.python_path is not None and find_spec(name) is not None:
         raise SetupError(f"There is already a Python module {name!r}.", "Choose another name.")
     try:
-        _write_folder(name, folder)
+        _write_folder(name, folder, write)
     except OSError as error:
         raise SetupError(f"{folder} can't be written: {error}.", "Choose another --directory.") from error
     return created
@@ -67,12 +79,15 @@ def _class_name(name: str) -> str:
     return "".join(part.capitalize() for part in name.split("_"))
 
 
-def _write_folder(name: str, folder: Path) -> None:
+def _used_names() -> str:
+    """Return a text with the names that the code of a new task uses."""
+    bases = "FromImage FromAudio FromNumbers Classification Ctc Detection Bandit"
+    return bases + "".join(path.read_text() for path in TEMPLATE_DIRECTORY.glob("*.py"))
+
+
+def _write_folder(name: str, folder: Path, write: Write) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as scratch:
         partial = Path(scratch) / name
-        shutil.copytree(TEMPLATE_DIRECTORY, partial, ignore=shutil.ignore_patterns("__pycache__"))
-        for path in partial.rglob("*"):
-            if path.suffix in _CODE_SUFFIXES:
-                path.write_text(path.read_text().replace("NewTask", _class_name(name)).replace("new_task", name))
+        write(name, _class_name(name), partial)
         partial.rename(folder)

@@ -7,6 +7,9 @@ from models.manifest import ONNX_RUNTIME, VersionFiles
 from models.runtimes.base import Execution, Runtime, TensorSpec
 from models.runtimes.onnx import OnnxModel
 
+ADOPTED_RUNTIME = "app.inference.mlserver.adopted:AdoptedRuntime"
+"""What opens a version whose manifest names a runtime of MLServer: by name, for models import no MLServer."""
+
 __all__ = ["Execution", "Runtime", "TensorSpec", "open_version"]
 
 
@@ -27,6 +30,8 @@ def runtime_class(name: str) -> type[Runtime]:
         found = load(name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"the runtime {name!r} can't be imported: {error}") from error
+    if isinstance(found, type) and any(base.__module__.split(".")[0] == "mlserver" for base in found.__mro__):
+        found = load(ADOPTED_RUNTIME)
     if not (isinstance(found, type) and issubclass(found, Runtime)):
         raise ValueError(f"{name!r} is not a models.runtimes.Runtime")
     return found

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from models.audio.chunks import joined
 from models.audio.files import RATE, read_audio
+from models.audio.recording import Samples
 from models.base import Asked, Decoded, EvaluatedSample, Features, Sample, Shapes, Task
 from models.nn.calibration import expected_calibration_error
 from models.speech_to_text.confidence import confidence_of
@@ -22,8 +23,10 @@ _LENGTHS = tuple(RATE * seconds for seconds in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32
 """What recordings are padded to, and beyond these to whole multiples of the last."""
 _CONFIDENCE_WITHOUT_SOUND = 0.1
 """That there was nothing to hear is seldom why nothing was recorded."""
-_SOUND = 8
+_SOUND = 16
 """Codes between the least and the greatest: less is the dither of a microphone that is off."""
+_MAX_GAIN = 32.0
+"""Thirty decibels: softer recordings than these are noise."""
 
 
 class SpeechToText(Task):
@@ -44,7 +47,7 @@ class SpeechToText(Task):
 
     def preprocess(self, payload: bytes) -> Features:
         """Return the samples of an audio file of any format that libsndfile or FFmpeg reads. Raises `Rejected`."""
-        return {"samples": compress(read_audio(payload))}
+        return {"samples": compress(_at_full_scale(read_audio(payload)))}
 
     def padded(self, shapes: Shapes) -> Shapes:
         """Round lengths up to the next of a few, so that recordings of about the same length share a call."""
@@ -97,6 +100,11 @@ class SpeechToText(Task):
             "recordings": len(judged),
             "words": sum(len(truth.split()) for _, truth in all_pairs),
         }
+
+
+def _at_full_scale(samples: Samples) -> Samples:
+    """Return the samples as loud as can be: the recogniser hears loudness but does not need it, the codes do."""
+    return samples * np.float32(min(_MAX_GAIN, 1.0 / max(1e-9, float(np.abs(samples).max()))))
 
 
 def _has_sound(codes: NDArray[np.uint8]) -> bool:

@@ -18,6 +18,8 @@ WINDOW = 512
 _CONTEXT = 64
 """Samples of the window before, which the network takes with each window."""
 _WINDOWS_PER_CALL = 512
+_LEVEL = 0.3
+"""Recordings are as loud as can be (`task`): at this level the network takes fewer tones and melodies for voices."""
 _BEGIN, _END = 0.5, 0.35
 
 Probabilities = NDArray[np.float32]
@@ -33,7 +35,8 @@ PAUSE = _windows(0.5)
 """Windows without voice that part two chunks,"""
 LONG_PAUSE, FULL_CHUNK = _windows(2), _windows(10)
 """unless they are fewer than these and both chunks together are short: words are heard better among others."""
-MIN_VOICE = _windows(0.1)
+MIN_VOICE = _windows(0.25)
+"""Less is a click or a breath, as the network's authors advise."""
 MAX_CHUNK = _windows(20)
 """A longer chunk is cut where voice is least probable: the recogniser has learned from chunks of 4 to 30 s."""
 MARGIN = _windows(0.25)
@@ -43,7 +46,7 @@ MARGIN = _windows(0.25)
 def voice_probabilities(network: onnxruntime.InferenceSession, samples: Samples) -> Probabilities:
     """Return the probability of voice in each window of a recording; the last one is filled with silence."""
     padded = np.zeros(_CONTEXT + max(1, -(-len(samples) // WINDOW)) * WINDOW, np.float32)
-    padded[_CONTEXT : _CONTEXT + len(samples)] = samples
+    padded[_CONTEXT : _CONTEXT + len(samples)] = _LEVEL * samples
     views = np.lib.stride_tricks.sliding_window_view(padded, _CONTEXT + WINDOW)[::WINDOW]
     hidden = cell = np.zeros((1, 1, 128), np.float32)
     parts = []

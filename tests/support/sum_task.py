@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from app.events import topics
 from app.events.cloudevents import ConsumedRecord, Origin, Record, TopicId
 from app.events.ids import prediction_id
+from app.events.memory import MemoryAnswer
 from app.events.types import FeedbackGiven, FeedbackRetracted, PredictionMade
 from app.outcomes.prediction_history import FeedbackEvent, ServedPrediction
 from models.base import Rejected
@@ -78,6 +79,14 @@ def make_retraction(event: FeedbackEvent, actor: str | None = None, source: str 
         retracts_source=source,
     )
     return RetractionEvent(retraction, f"retraction of {event.id}")
+
+
+def remembered_answer(own: float) -> dict[str, Any]:
+    """Return the fields of a prediction whose output is a remembered correction; `own` is the model's sum."""
+    memory = MemoryAnswer(
+        corrected=prediction_id_of("0"), outcome="o", output={"sum": own}, confidence=0.25, propensity=0.5
+    )
+    return {"memory": memory, "input_digest": "0" * 64, "confidence": 2 / 3}
 
 
 def make_correction(value: float) -> dict[str, Any]:

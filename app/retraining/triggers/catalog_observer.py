@@ -21,6 +21,7 @@ from app.retraining.triggers.drift_observer import DriftObserver, WindowOutcomes
 from app.retraining.triggers.observation import (
     Alert,
     LatencyStats,
+    MemoryStats,
     Observation,
     TimeWindow,
     WindowCache,
@@ -75,6 +76,7 @@ class Observer:
             reference=reference,
             drift=self._drift(connection, first, last, outcomes, now),
             latency=last.with_value(latency) if latency else None,
+            memory=settled.with_value(_memory_stats([outcome for outcome, *_ in outcomes])),
             alerts=alerts,
             running=self._models.active_run is not None,
             frozen=self._models.frozen is not None,
@@ -196,6 +198,11 @@ def _scored_outcome(outcome: OutcomeRecorded, time: datetime, subject: str | Non
     score = outcome.reward if outcome.score is None else outcome.score
     probability, counts = outcome.selection_probability, is_answered(outcome)
     return ScoredOutcome(time, score, outcome.selection, probability, outcome.accepted, counts, subject)
+
+
+def _memory_stats(outcomes: Sequence[OutcomeRecorded]) -> MemoryStats:
+    verdicts = [outcome.memory.right for outcome in outcomes if outcome.memory is not None]
+    return MemoryStats(right=verdicts.count(True), wrong=verdicts.count(False))
 
 
 def _latency_of(predictions: Sequence[PredictionMade]) -> LatencyStats:

@@ -45,7 +45,7 @@ def prediction_samples(connection: Connection, task: Task, within: Sequence[Any]
     """Return samples of the newest of these predictions, in order of time."""
     newest: Select[Any] = select(PredictionRow.type, PredictionRow.data).where(*within)
     rows = connection.execute(newest.order_by(PredictionRow.time.desc()).limit(MAX_WINDOW_EVENTS)).all()
-    predictions = [decode_row(row, PredictionMade) for row in reversed(rows)]
+    predictions = [decode_row(row, PredictionMade).of_model() for row in reversed(rows)]
     return collect_samples(
         prediction_features(task, prediction.output, prediction.confidence, prediction.inputs or {})
         for prediction in predictions

@@ -95,9 +95,9 @@ class _WindowEstimator:
         )
 
     def _confidences(self, window: TimeWindow) -> Floats:
-        query = select(PredictionRow.data["confidence"].as_float()).where(
-            *self._champion_predictions, *_in_window(window)
-        )
+        # The model's own, whatever was served.
+        own, served = (PredictionRow.data[path].as_float() for path in (("memory", "confidence"), ("confidence",)))
+        query = select(func.coalesce(own, served)).where(*self._champion_predictions, *_in_window(window))
         return np.array(self._connection.scalars(query).all(), np.float64)
 
     def _selected_rows(self, window: TimeWindow) -> list[SelectedPrediction]:

@@ -34,6 +34,14 @@ class LatencyStats:
 
 
 @dataclass(frozen=True)
+class MemoryStats:
+    """The remembered corrections that were served in a window, by what people said of them."""
+
+    right: int
+    wrong: int
+
+
+@dataclass(frozen=True)
 class Alert:
     """An alert of Alertmanager that is firing for the task."""
 
@@ -61,6 +69,8 @@ class Observation:
     """The expected score of the last window, before its feedback is complete."""
     drift: WindowValue[Sequence[DriftFinding]] | None = None
     latency: WindowValue[LatencyStats] | None = None
+    memory: WindowValue[MemoryStats] | None = None
+    """Its window is that of `quality`, which is of the model alone."""
     alerts: Sequence[Alert] = ()
     running: bool = False
     """Whether a run is active."""

@@ -14,6 +14,7 @@ from app.catalog.orm import Base
 from app.errors import SetupError, Unavailable
 from app.events.cloudevents import ConsumedRecord
 from app.events.ids import prediction_id
+from app.events.memory import MemoryAnswer
 from tests.app.catalog.samples import (
     OTHER,
     SERVED,
@@ -65,6 +66,13 @@ def test_predictions_awaiting_a_reward_are_listed_oldest_first(catalog: Catalog)
     assert catalog.awaiting_reward("ocr", START + timedelta(minutes=5), 10) == [ids[2], ids[1], ids[0]]
     assert catalog.awaiting_reward("ocr", START + timedelta(minutes=5), 1) == [ids[2]]
     assert catalog.awaiting_reward("letters", START + timedelta(minutes=5), 10) == []
+
+
+def test_a_remembered_correction_awaits_no_reward(catalog: Catalog) -> None:
+    memory = MemoryAnswer(corrected=OTHER, outcome="o", output={}, confidence=0.5, propensity=1.0)
+    prediction = make_record(sample_prediction().model_copy(update={"memory": memory}))
+    catalog.project([consumed_record(prediction), consumed_record(make_record(sample_outcome(SERVED)), 1)])
+    assert catalog.awaiting_reward("ocr", START + timedelta(minutes=5), 10) == []
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)

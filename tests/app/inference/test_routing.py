@@ -3,11 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any, Self
 
 import pytest
 
 from app.events.base import ModelRef
+from app.events.lifecycle import RetrainingTriggered
+from app.events.model_events import DatasetBuilt, ModelRegistered
 from app.inference import routing
 from app.inference.routing import Router, pin_champion
 from app.registry.registry import Registry
@@ -143,3 +146,24 @@ async def test_a_pinned_champion_is_the_champion_of_the_first_lookup(
     assert await lookup() == Route("1")
     log.publish(make_route_change(champion="2"))
     assert await lookup() == Route("1")
+
+
+async def test_a_router_knows_what_a_version_has_learned_from_its_registration_on(
+    mlserver: FakeMLServer, log: FakeSubscription
+) -> None:
+    mlserver.versions.add("2")
+    async with run_router() as router:
+        assert router.learned_until("letters", "3") is None
+        triggered = RetrainingTriggered(task="letters", run_id="r", trigger="manual", evidence={}, champion="2")
+        manifest = {"arguments": {"as_of": "2026-01-31T12:00:00+00:00"}}
+        built = DatasetBuilt(
+            task="letters", content_hash="h", location="d", rows=1, manifest=manifest, run_id=triggered.run_id
+        )
+        model = ModelRef(name="letters", version="3")
+        registered = ModelRegistered(
+            task="letters", model=model, artifact="b", card={}, dataset="h", run_id="r", preprocess_version="1"
+        )
+        log.publish(triggered, built, registered)
+        await settle()
+        assert router.learned_until("letters", "3") == datetime(2026, 1, 31, 12, tzinfo=UTC)
+        assert router.learned_until("letters", "2") is None

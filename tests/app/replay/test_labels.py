@@ -1,12 +1,16 @@
+import dataclasses
 import json
 import random
+from operator import itemgetter
+from typing import Any
 
 import pytest
 
 from app.events.cloudevents import Record
+from app.events.memory import MemoryAnswer
 from app.events.types import FeedbackRetracted
 from app.settings import RewardSettings, TaskSettings
-from tests.app.replay.logs import ONE, THREE, TWO, BuildDataset, history
+from tests.app.replay.logs import ONE, TASK, THREE, TWO, BuildDataset, history
 from tests.support.request_history import SOURCE, RequestHistory, append_to_log, ce_time, to_datetime
 
 
@@ -124,3 +128,35 @@ def test_a_retraction_by_a_plain_kafka_client_needs_no_headers(build: BuildDatas
     plain = Record(retraction.topic, retraction.key, retraction.value, ())
     rows, _ = build(append_to_log([(0.0, plain), *history(ONE), (5.0, ONE.feedback_record(1))]))
     assert rows["label"].to_list() == [None]
+
+
+def test_a_row_of_a_remembered_correction_is_of_the_models_own_output(build: BuildDataset) -> None:
+    rules = TaskSettings(reward_window_seconds=10, reward_default=-0.5)
+    memory = MemoryAnswer(corrected="p", outcome="o", output={"sum": 7.0}, confidence=0.25, propensity=0.5)
+    served = {"output": {"sum": 8.0}, "memory": memory, "confidence": 2 / 3}
+    log = [
+        *history(TWO),
+        *(
+            (5.0, record)
+            for request in (ONE, THREE)
+            for record in (request.request_record(), request.features_record(TASK))
+        ),
+        *((6.0, request.prediction_record(**served)) for request in (ONE, THREE)),
+        (7.0, ONE.feedback_record(1, accepted=True, reward=1.0)),
+    ]
+    rows, _ = build(append_to_log(sorted(log, key=itemgetter(0))), rules=rules)
+    one, two, three = rows.sort("request_id").iter_rows(named=True)
+    assert (one["output"], one["confidence"], one["propensity"]) == ('{"sum":7.0}', 0.25, 0.5)
+    assert (one["label"], one["score"], one["accepted"], one["reward"]) == ('{"sum":8.0}', 0.0, None, None)
+    assert (two["output"], two["reward"], two["reward_defaulted"]) == ('{"sum":363.0}', -0.5, True)
+    assert (three["output"], three["label"], three["reward"]) == ('{"sum":7.0}', None, None)
+
+
+@pytest.mark.parametrize("memory", [7, {}, {"output": {}, "confidence": 2, "propensity": 1}])
+def test_a_prediction_with_a_memory_that_can_not_be_read_is_rejected(build: BuildDataset, memory: Any) -> None:
+    request, features, prediction = history(ONE)
+    data = json.loads(prediction[1].value or b"") | {"memory": memory}
+    broken = dataclasses.replace(prediction[1], value=json.dumps(data).encode())
+    rows, manifest = build(append_to_log([request, features, (prediction[0], broken)]))
+    assert len(rows) == 0
+    assert manifest["counts"]["predictions"]["rejected"] == {"unreadable": 1}

@@ -52,7 +52,7 @@ def test_the_held_out_set_gives_the_card_s_figures() -> None:
 
 @pytest.mark.parametrize(
     "sound",
-    [0.01 * NOISE, 0.1 * NOISE * (1 + np.sin(8 * np.pi * TIMES)), 0.3 * np.sin(880 * np.pi * TIMES)],
+    [0.2 * NOISE, 0.1 * NOISE * (1 + np.sin(8 * np.pi * TIMES)), 0.9 * np.sin(880 * np.pi * TIMES)],
     ids=["noise", "noise in the rhythm of syllables", "a tone"],
 )
 def test_what_is_no_voice_gives_no_text(sound: Samples) -> None:

@@ -1,9 +1,11 @@
 """The task's contract: what it sends, decodes and scores."""
 
+from io import BytesIO
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -81,6 +83,26 @@ def test_samples_fit_their_codes_and_padding_is_none_of_them() -> None:
     features = TASK.preprocess(TASK.samples()[0].payload)
     assert features["samples"].dtype == np.uint8
     assert (features["samples"] != NO_SAMPLE).all()
+
+
+SWELL = np.sin(np.arange(RATE) / 20) * np.linspace(0, 1, RATE)
+
+
+@pytest.mark.parametrize("level", [0.04, 4.0])
+def test_soft_and_loud_recordings_have_the_same_codes(level: float) -> None:
+    usual, other = (TASK.preprocess(float_wav(SWELL * peak))["samples"].astype(int) for peak in (0.5, level))
+    assert np.abs(usual - other).max() <= 1
+    assert usual.max() == 255
+
+
+def test_what_is_softer_than_any_voice_stays_soft() -> None:
+    assert TASK.preprocess(float_wav(SWELL * 1e-4))["samples"].max() < SILENCE + 20
+
+
+def float_wav(samples: Any) -> bytes:
+    buffer = BytesIO()
+    soundfile.write(buffer, samples, RATE, format="WAV", subtype="FLOAT")
+    return buffer.getvalue()
 
 
 @given(truth=words, heard=words)

@@ -86,3 +86,14 @@ def test_labels_of_an_audit_that_only_volunteers_answered_give_no_estimate(
         more = {"confidence": 0.9, "selection_probability": 1.0, "score": 1.0, "audit_answered": answered}
         records.append(make_outcome(number, at(number / EACH), "audit", **more))
     assert (estimate(tmp_path, iter(records), LEARNING_WINDOWS + 2.5) is not None) == estimated
+
+
+def test_the_confidence_of_a_remembered_correction_is_not_the_models(tmp_path: Path) -> None:
+    records = list(hourly_records(*[0.9] * LEARNING_WINDOWS, 0.9, labelled=LEARNING_WINDOWS))
+    memory = {"corrected": "p", "outcome": "o", "output": {}, "confidence": 0.5, "propensity": 1.0}
+    first = (LEARNING_WINDOWS + 1) * EACH
+    for number in range(first, first + EACH):
+        records.append(make_prediction(number, at(number / EACH), confidence=0.99, memory=memory))
+    found = estimate(tmp_path, iter(records), LEARNING_WINDOWS + 2.5)
+    assert found is not None
+    assert found.value.score < 0.65
