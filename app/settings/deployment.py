@@ -161,7 +161,7 @@ class Settings(RenamedSettings, BaseSettings):
         128, ge=1, description="Maximum number of events in one micro-batch of the inference agent."
     )
     batch_seconds: float = Field(0.0, ge=0, description="Maximum wait for a micro-batch to fill.")
-    inference_deadline_seconds: float = Field(10.0, gt=0, description="Deadline of one ModelInfer call.")
+    inference_deadline_seconds: float = Field(60.0, gt=0, description="Deadline of one ModelInfer call.")
     inference_attempts: int = Field(
         3, ge=1, description="Maximum number of attempts, without a batch, of a request that MLServer rejects."
     )

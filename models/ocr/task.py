@@ -85,10 +85,11 @@ class Ocr(Task):
 
     def _decoded(self, outputs: Mapping[str, NDArray[Any]], event: Asked) -> Decoded:
         count = np.count_nonzero(outputs["frames"])
-        frames, pages = outputs["frames"][:count], outputs["pages"][:count]
+        outputs = {name: output[:count] for name, output in outputs.items()}  # the batch's others may have more lines
+        frames, pages = outputs["frames"], outputs["pages"]
         rng = event.rng() if self.explore else None
         served = list(serve_lines(outputs["symbols"], outputs["probabilities"], frames, self.explore, rng))
-        polygons = displayed_polygons(outputs["polygons"][:count], pages, event.features)
+        polygons = displayed_polygons(outputs["polygons"], pages, event.features)
         lines, texts = list[dict[str, Any]](), list[str]()
         for page in range(len(event.features["sizes"])):
             places = [place for place in np.flatnonzero(pages == page).tolist() if served[place].text]

@@ -82,6 +82,14 @@ def test_what_shows_nothing_has_no_lines(shape: tuple[int, int]) -> None:
     assert decoded.confidence == 0.1
 
 
+def test_a_file_is_read_alike_beside_one_with_more_lines() -> None:
+    content = BytesIO()
+    line = Image.fromarray(line_image())
+    line.save(content, "TIFF", save_all=True, append_images=[Image.new("L", (400, 500), 255)])
+    alone, (beside, _) = read(content.getvalue()), read(content.getvalue(), SAMPLES["receipt.tif"].payload)
+    assert alone == [beside]
+
+
 def test_a_file_of_more_pages_than_are_read_says_so() -> None:
     content = BytesIO()
     blank = [Image.new("L", (40, 40), 255)] * 12
