@@ -85,10 +85,11 @@ class Ocr(Task):
 
     def _decoded(self, outputs: Mapping[str, NDArray[Any]], event: Asked) -> Decoded:
         count = np.count_nonzero(outputs["frames"])
-        frames, pages = outputs["frames"][:count], outputs["pages"][:count]
+        outputs = {name: output[:count] for name, output in outputs.items()}  # the batch's others may have more lines
+        frames, pages = outputs["frames"], outputs["pages"]
         rng = event.rng() if self.explore else None
         served = list(serve_lines(outputs["symbols"], outputs["probabilities"], frames, self.explore, rng))
-        polygons = displayed_polygons(outputs["polygons"][:count], pages, event.features)
+        polygons = displayed_polygons(outputs["polygons"], pages, event.features)
         lines, texts = list[dict[str, Any]](), list[str]()
         for page in range(len(event.features["sizes"])):
             places = [place for place in np.flatnonzero(pages == page).tolist() if served[place].text]
@@ -99,7 +100,7 @@ class Ocr(Task):
         if unread := int(event.features["pages"]) - len(texts):
             output["unread_pages"] = unread
         confidence = float(np.mean([line["confidence"] for line in lines])) if lines else _CONFIDENCE_WITHOUT_TEXT
-        return Decoded(output, confidence, joint_probabilities([line.served for line in served])[1])
+        return Decoded(output, confidence, float(joint_probabilities([line.served for line in served])[1]))
 
     def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
         """Return `{"text": ...}`, and the lines if it names any, see `models.ocr.corrections`. Raises `Rejected`."""
