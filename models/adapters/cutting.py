@@ -31,8 +31,8 @@ def last_layer(model: onnx.ModelProto, output: str = "") -> onnx.NodeProto:
         computed = [name for name in node.input if name and name not in stored]
         if len(computed) != 1:
             raise ValueError(
-                f"{node.op_type} makes {tensor!r} of {len(computed)} tensors ({', '.join(computed)}), so the last layer "
-                "can't be found from there: name the tensor to cut at"
+                f"{node.op_type} makes {tensor!r} of {len(computed)} tensors ({', '.join(computed)}), so the last "
+                "layer can't be found from there: name the tensor to cut at"
             )
         (tensor,) = computed
     raise ValueError(f"no {', '.join(LAYERS)} with stored weights leads to {output or 'the first output'!r}")
@@ -54,9 +54,7 @@ def cut(model: onnx.ModelProto, tensor: str = "") -> Cut:
     return Cut(body, head)
 
 
-def _part(
-    model: onnx.ModelProto, extractor: Any, inputs: Sequence[str], outputs: Sequence[str]
-) -> onnx.ModelProto:
+def _part(model: onnx.ModelProto, extractor: Any, inputs: Sequence[str], outputs: Sequence[str]) -> onnx.ModelProto:
     part = extractor.extract_model(inputs, outputs)
     onnx.helper.set_model_props(part, {entry.key: entry.value for entry in model.metadata_props})
     del part.graph.value_info[:]

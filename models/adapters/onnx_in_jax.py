@@ -73,9 +73,7 @@ def _batch_normalization(attributes: Arrays, x: Any, scale: Any, bias: Any, mean
 
 
 def _gemm(attributes: Arrays, x: Any, weights: Any, bias: Any = 0.0) -> Any:
-    x, weights = (
-        matrix.T if attributes.get(name) else matrix for matrix, name in ((x, "transA"), (weights, "transB"))
-    )
+    x, weights = (matrix.T if attributes.get(name) else matrix for matrix, name in ((x, "transA"), (weights, "transB")))
     return attributes.get("alpha", 1.0) * (x @ weights) + attributes.get("beta", 1.0) * bias
 
 

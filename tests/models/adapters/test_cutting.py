@@ -8,6 +8,7 @@ from onnx import helper
 from models.adapters.cutting import cut, joined, last_layer
 from tests.support.onnx_models import INPUT, PLAIN, classifier, run
 
+
 def test_the_parts_do_one_after_the_other_what_the_whole_does() -> None:
     model = classifier(PLAIN)
     body, head = cut(model)

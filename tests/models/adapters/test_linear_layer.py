@@ -9,7 +9,9 @@ from models.adapters.linear_layer import LinearLayer, read_layer, updated, with_
 from tests.support.onnx_models import INPUT, PLAIN, classifier, run
 
 GEMM = "r = Reshape(x, s) h = MatMul(r, w) f = Relu(h) p = Gemm<transB = {transposed}>(f, v, b)"
-CONV = "y = Transpose<perm = [0, 2, 1]>(x) f = Conv<kernel_shape = [1]>(y, w) p = Conv<kernel_shape = [{size}]>(f, v, b)"
+CONV = (
+    "y = Transpose<perm = [0, 2, 1]>(x) f = Conv<kernel_shape = [1]>(y, w) p = Conv<kernel_shape = [{size}]>(f, v, b)"
+)
 
 
 def with_shape(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -13,8 +13,9 @@ NORM = """
     l = Div(d, e) h = MatMul(l, w) f = Sigmoid(h) p = MatMul(f, v)
 """
 SHAPES = """
-    one = Constant<value = int64[1] {1}>() two = Constant<value = int64[1] {2}>() last = Constant<value = int64[1] {-1}>()
-    s = Shape(x) n0 = Slice(s, one, two) flat = Concat<axis = 0>(last, n0, last)
+    one = Constant<value = int64[1] {1}>() two = Constant<value = int64[1] {2}>()
+    last = Constant<value = int64[1] {-1}>() three = Constant<value = int64[1] {3}>()
+    s = Shape(x) n0 = Slice(s, one, two) flat = Concat<axis = 0>(last, n0, three)
     r = Reshape(x, flat) u = Unsqueeze(r, two) g = Squeeze(u, two) h = MatMul(g, w) f = Tanh(h) p = MatMul(f, v)
 """
 CONV = """
