@@ -7,7 +7,7 @@ agent, the batch command and the API, so online and offline results are the same
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -85,10 +85,14 @@ class EvaluatedSample:
 
 @dataclass(frozen=True)
 class Trained:
-    """A new version: the bytes of its ONNX file, and its card (data, seed, plan, figures) as JSON."""
+    """A new version: its ONNX file, or its manifest and files, and its card (data, seed, plan, figures) as JSON.
+
+    `files` are those that the manifest lists and the parent does not have: only what changed.
+    """
 
     model: bytes
     card: dict[str, Any]
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 OnStep = Callable[[str, int, int | None], None]

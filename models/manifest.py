@@ -4,7 +4,9 @@ The files lie beside the manifest. Wherever the platform passes the path of a ve
 """
 
 import hashlib
+import os
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +29,9 @@ class Package(_Part):
 
     index: str = Field(pattern="^(pypi|npm)$", description="Where packages of this kind are published: pypi or npm.")
     name: str = Field(description="The package's name and exact version, such as rapidocr==3.10.0.")
-    members: tuple[str, ...] = Field(description="The paths in the package, in the order in which `convert` takes them.")
+    members: tuple[str, ...] = Field(
+        description="The paths in the package, in the order in which `convert` takes them."
+    )
     convert: str | None = Field(
         None, description="module:function that makes the file from the members' contents; none takes the only member."
     )
@@ -121,3 +125,67 @@ def listed(files: Mapping[str, bytes]) -> dict[str, ModelFile]:
         name: ModelFile(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
         for name, content in files.items()
     }
+
+
+def largest_bytes(path: Path) -> int:
+    """Return the size of the largest file of the version at `path`. Raises `ValueError` for an invalid manifest."""
+    return max(_sizes(path))
+
+
+def total_bytes(path: Path) -> int:
+    """Return the size of all files of the version at `path`. Raises `ValueError` for an invalid manifest."""
+    return sum(_sizes(path))
+
+
+def _sizes(path: Path) -> list[int]:
+    return [file.bytes for file in VersionFiles.of(path).manifest.files.values()]
+
+
+def find_version(directory: Path) -> Path | None:
+    """Return the path of the version in a directory; None if there is none."""
+    return next((path for name in (MANIFEST, MODEL) if (path := directory / name).is_file()), None)
+
+
+def place_file(source: Path, target: Path) -> None:
+    """Let a file appear at `target` too, which it replaces: as a link if it is on the same disk, or as a copy."""
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    partial.unlink(missing_ok=True)
+    try:
+        os.link(source, partial)
+    except OSError:
+        shutil.copyfile(source, partial)
+    partial.replace(target)
+
+
+def place_version(path: Path, directory: Path) -> Path:
+    """Let the files of the version at `path` appear in a directory too; return its path there.
+
+    Raises `ValueError` for an invalid manifest, OSError.
+    """
+    for name in VersionFiles.of(path).manifest.files if path.name == MANIFEST else ():
+        place_file(path.with_name(name), directory / name)
+    place_file(path, directory / path.name)
+    return directory / path.name
+
+
+def write_version(directory: Path, model: bytes, files: Mapping[str, bytes], parent: Path | None) -> Path:
+    """Write a version that a trainer returned; return its path, which appears last.
+
+    `model` is an ONNX file, or a manifest; then files that it lists and that are not in `files` are the parent's.
+    Raises `ValueError` for an invalid manifest, OSError.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    main = directory / (MANIFEST if model.startswith(b"{") else MODEL)
+    for name in Manifest.parse(model).files if main.name == MANIFEST else ():
+        if name in files:
+            _write(directory / name, files[name])
+        elif parent is not None:
+            place_file(parent.with_name(name), directory / name)
+    _write(main, model)
+    return main
+
+
+def _write(path: Path, content: bytes) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_bytes(content)
+    partial.replace(path)

@@ -29,10 +29,11 @@ import pyarrow.parquet as pq
 from models import off_policy
 from models.base import OnStep, Task, Untrainable
 from models.datasets import ROWS, Row, rows
-from models.nn.onnx_inference import Outputs, run, session
+from models.nn.onnx_inference import Outputs, run
 from models.nn.reward_weights import CLIP
 from models.off_policy import Floats, Places
 from models.policy_value import PolicyValue, cluster_numbers, policy_value
+from models.runtimes import open_version
 
 ServedProbabilities = Callable[[Outputs, Sequence[Row]], Floats]
 """Return from a model's outputs for a batch of rows the probability of serving each row's output, (batch,)."""
@@ -47,7 +48,7 @@ def evaluate_versions(
     task: Task, dataset: Path, versions: Sequence[Path], on_step: OnStep, served_probabilities: ServedProbabilities
 ) -> list[PolicyValue]:
     """Return each version's value, in rewards. Raises `Untrainable` for a log without exploration or rewards."""
-    models = [session(path.read_bytes()) for path in versions]
+    models = [open_version(path) for path in versions]
     rewards, entities, ids = list[float](), list[str | None](), list[str]()
     weights: list[list[Floats]] = [[] for _ in models]
     explored = _explored(dataset)

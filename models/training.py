@@ -15,11 +15,11 @@ Trainer = Callable[[Any, Path | None, Path | None, int, OnStep], Trained]
 """Fit a new version from (task, dataset, parent, seed, on_step), the same for the same arguments.
 
 `dataset` is a directory that `hindsight replay` wrote (None: only the data that comes with the task), `parent` the
-`model.onnx` that training starts from (None: from scratch). Raises `Untrainable`.
+`model.onnx` or `manifest.json` that training starts from (None: from scratch). Raises `Untrainable`.
 """
 
 OffPolicyEvaluator = Callable[[Any, Path, Sequence[Path], int, OnStep], list[PolicyValue]]
-"""Estimate from (task, dataset, versions, seed, on_step) what each version, a `model.onnx`, would have earned.
+"""Estimate from (task, dataset, versions, seed, on_step) what each version would have earned, by their paths.
 
 Raises `Untrainable`.
 """

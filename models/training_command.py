@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from models.base import OnStep, Trained, Untrainable
+from models.manifest import write_version
 
 OutOption = Annotated[Path, typer.Option(help="Folder for model.onnx and card.json; its name is the version.")]
 SeedOption = Annotated[int, typer.Option(help="Makes the data, the first weights and the order of batches.")]
@@ -31,9 +32,11 @@ def run(module: str, fit: Callable[[OnStep], Trained], out: Path, options: Mappi
         except Untrainable as error:
             sys.exit(f"error: {error}")
     given = {name: value for name, value in {**options, "out": out}.items() if value is not None}
-    write(trained, out, " ".join([f"python -m {module}", *(f"--{name} {value}" for name, value in given.items())]))
+    path = write(
+        trained, out, " ".join([f"python -m {module}", *(f"--{name} {value}" for name, value in given.items())])
+    )
     console.print_json(data=trained.card["figures"])
-    console.print(f"wrote {out / 'model.onnx'} and {out / 'card.json'}")
+    console.print(f"wrote {path} and {out / 'card.json'}")
 
 
 @contextmanager
@@ -45,9 +48,12 @@ def progress(console: Console) -> Iterator[OnStep]:
         yield lambda what, done, of: bars.update(bar, description=what, completed=done, total=of)
 
 
-def write(trained: Trained, out: Path, command: str) -> None:
-    """Write `model.onnx` and `card.json` into the folder `out`, whose name is the version."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "model.onnx").write_bytes(trained.model)
+def write(trained: Trained, out: Path, command: str, parent: Path | None = None) -> Path:
+    """Write a version's files and `card.json` into the folder `out`, whose name is the version; return its path.
+
+    `parent` is the path of the version that it was trained from.
+    """
+    path = write_version(out, trained.model, trained.files, parent)
     card = {"version": out.name, "created by command": command, **trained.card}
     (out / "card.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+    return path

@@ -65,7 +65,7 @@ def list_(
 
 def register_(
     task: TaskArgument,
-    model: Annotated[Path, typer.Argument(help="The ONNX file.", exists=True, readable=True)],
+    model: Annotated[Path, typer.Argument(help="The ONNX file, or the manifest.json.", exists=True, readable=True)],
     card: Annotated[
         Path, typer.Option(help="Its card: a JSON object with data and figures.", exists=True, dir_okay=False)
     ],
@@ -80,7 +80,7 @@ def register_(
     from app.evaluation.shipped_comparison import describe_trial
     from app.evaluation.trial_process import check_model
     from app.registry.cards import parse_card
-    from app.registry.model_format import read_model
+    from app.registry.model_format import check_version
     from app.registry.registration import Provenance
     from app.registry.registration import register as register_version
     from app.settings import settings
@@ -88,7 +88,7 @@ def register_(
     from app.tasks import load_task
 
     card_fields = parse_card(card.read_bytes(), str(card))
-    content = read_model(model)
+    check_version(model)
     print(describe_trial(check_model(settings(), load_task(settings(), task).name, model)), file=sys.stderr)
     version = asyncio.run(
         register_version(
@@ -96,7 +96,7 @@ def register_(
             load_task(settings(), task),
             _open_writer(task),
             blob_store(settings()),
-            content,
+            model,
             card_fields,
             Provenance(actor or getpass.getuser(), parent),
         )

@@ -49,8 +49,9 @@ def train(
         raise SetupError(
             f"{task} can't be trained on {dataset}.", f"{error} A dataset: hindsight replay {task} --out DIR"
         ) from error
-    write(trained, out, f"hindsight train {task} --dataset {dataset} --parent {number} --seed {seed} --out {out}")
+    command = f"hindsight train {task} --dataset {dataset} --parent {number} --seed {seed} --out {out}"
+    written = write(trained, out, command, path)
     console.print_json(data=trained.card.get("figures", {}))
-    print(f"wrote {out / 'model.onnx'} and {out / 'card.json'}")
-    files = f"{out / 'model.onnx'} --card {out / 'card.json'}"
+    print(f"wrote {written} and {out / 'card.json'}")
+    files = f"{written} --card {out / 'card.json'}"
     print(f"Register it: hindsight models register {task} {files} --parent {number}")

@@ -77,8 +77,10 @@ async def _check_batch(task: Task, model: LocalModel, batch: Sequence[Asked], al
 
 
 def _is_close(row: NDArray[Any], expected: NDArray[Any]) -> bool:
-    if row.shape != expected.shape:
+    """Return whether an output in a batch is that of the event alone, but for zeros at the end of each axis."""
+    part = row[tuple(map(slice, expected.shape))] if row.ndim == expected.ndim else row
+    if part.shape != expected.shape or (row.size > part.size and np.count_nonzero(row) != np.count_nonzero(part)):
         return False
     if row.dtype.kind != "f":
-        return bool(np.array_equal(row, expected))
-    return bool(np.allclose(row, expected, rtol=_RELATIVE_TOLERANCE, atol=_ABSOLUTE_TOLERANCE))
+        return bool(np.array_equal(part, expected))
+    return bool(np.allclose(part, expected, rtol=_RELATIVE_TOLERANCE, atol=_ABSOLUTE_TOLERANCE))

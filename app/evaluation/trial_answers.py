@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from app.errors import RequestRefused, SetupError
 from app.events.base import ModelRef
 from app.inference.local_model import LocalModel
-from app.inference.onnx_session import DATATYPES
 from app.inference.predictor import Predictor, stack_inputs
-from app.registry.model_format import load_error, memory_error, read_model
+from app.registry.model_format import check_version, load_error, memory_error
 from models.base import Asked, Decoded, Features, Rejected, Sample, Task
 
 DYNAMIC_SIZES = (
@@ -33,19 +32,12 @@ class Answer:
 
 
 def open_model(path: Path) -> LocalModel:
-    """Return the model in a file. Raises `SetupError` if it is no model that can be served."""
-    read_model(path)
+    """Return the version at a path. Raises `SetupError` if it is none that can be served."""
+    check_version(path)
     try:
-        model = LocalModel(path)
+        return LocalModel(path)
     except Exception as error:  # ONNX Runtime's exceptions have no common base class
         raise load_error(error) from error
-    for name, kind in model.output_types.items():
-        if kind not in DATATYPES:
-            raise SetupError(
-                f"The output {name} is of type {kind}, which can't be sent.",
-                "Export it without this output, or as a tensor of float32 (skl2onnx: options={'zipmap': False}).",
-            )
-    return model
 
 
 async def answer_alone(task: Task, model: LocalModel, sample: Sample, one: Asked) -> Answer:
@@ -105,8 +97,9 @@ async def infer_outputs(task: Task, model: LocalModel, tensors: Features, what: 
 def _find_fixed_size(model: LocalModel, tensors: Features) -> str:
     """Return which dimension has a fixed size that these tensors do not have; empty if there is none."""
     for name, tensor in tensors.items():
-        for axis, (size, needed) in enumerate(zip(model.input_shapes.get(name, ()), tensor.shape, strict=False)):
-            if isinstance(size, int) and size != needed:
+        sizes = model.inputs[name].shape if name in model.inputs else ()
+        for axis, (size, needed) in enumerate(zip(sizes, tensor.shape, strict=False)):
+            if size not in (None, needed):
                 return f"its input {name} has the fixed size {size} in dimension {axis}, where {needed} is needed"
     return ""
 

@@ -17,11 +17,12 @@ from app.settings import CHECKOUT, MiB, Settings, settings
 from app.system.environment import process_environment
 from app.system.memory_limit import limit_memory
 from app.tasks import load_task
+from models.manifest import total_bytes
 
 TRIAL_SECONDS = 120.0
 MEMORY_BYTES = 4096 * MiB
 _SIZE_FACTOR = 4
-"""Memory in addition, per byte of the model."""
+"""Memory in addition, per byte of the model's files."""
 _OUT_OF_MEMORY = 3
 
 
@@ -63,7 +64,7 @@ def check_model(config: Settings, task: str, path: Path, seconds: float = TRIAL_
 
 def main(task: str, path: Path) -> None:
     """Try a model, and print the result as JSON."""
-    limit_memory(MEMORY_BYTES + _SIZE_FACTOR * path.stat().st_size, lambda: os._exit(_OUT_OF_MEMORY))
+    limit_memory(MEMORY_BYTES + _SIZE_FACTOR * total_bytes(path), lambda: os._exit(_OUT_OF_MEMORY))
     try:
         result = asyncio.run(try_model(load_task(settings(), task), path, settings().batch_size))
     except SetupError as error:

@@ -140,14 +140,14 @@ def _check_version_number(model: ModelRef) -> ModelRef:
 
 
 class ModelRegistered(EventData):
-    """A version is in the registry: an ONNX file and its origin, which never change, and its card."""
+    """A version is in the registry: its files and its origin, which never change, and its card."""
 
     type: ClassVar[str] = "hindsight.model.registered.v1"
     task: TaskName
     model: Annotated[ModelRef, AfterValidator(_check_version_number)]
     """The version."""
     artifact: Location
-    """The location of its ONNX file."""
+    """The location of its ONNX file, or of its manifest, whose files are blobs."""
     card: dict[str, Any]
     """The model card: data, settings, figures."""
     parent: VersionNumber | None = None
@@ -167,7 +167,7 @@ class ModelRegistered(EventData):
 
 
 class ModelCardReplaced(EventData):
-    """A version has another card, because its former one was wrong. Its ONNX file and its origin are as they were."""
+    """A version has another card, because its former one was wrong. Its files and its origin are as they were."""
 
     type: ClassVar[str] = "hindsight.model.card_replaced.v1"
     task: TaskName

@@ -11,16 +11,18 @@ from app.errors import SetupError
 from app.registry.registry import TaskModels
 from app.registry.shipped import shipped_champion, shipped_versions
 from app.registry.subscription import read_registry
+from app.registry.version_files import fetch_version
 from app.settings import Settings
 from app.storage.blob_store import blob_store
 from models.base import Rejected, Task
+from models.manifest import find_version
 
 
 def version_path(settings: Settings, task: Task, number: str | None) -> tuple[str, Path]:
-    """Return a version's number and its `model.onnx`, with `card.json` beside it. None is the newest shipped version.
+    """Return a version's number and its path, with `card.json` beside it. None is the newest shipped version.
 
-    Shipped versions need no platform. Any other version is fetched from the registry once, because models never
-    change. Raises `SetupError`.
+    The path is that of its `model.onnx` or `manifest.json`, see `models.manifest`. Shipped versions need no platform.
+    Any other version is fetched from the registry once, because models never change. Raises `SetupError`.
     """
     number = number or shipped_champion(task).version
     paths = shipped_versions(task)
@@ -37,18 +39,18 @@ def version_path(settings: Settings, task: Task, number: str | None) -> tuple[st
 
 
 def fetch_model(settings: Settings, models: TaskModels, number: str) -> Path:
-    """Return the `model.onnx` of a version in the registry. Raises `SetupError`."""
+    """Return the path of a version in the registry, fetched if need be. Raises `SetupError`."""
     version = models.version(number)
     card = json.dumps(dict(version.card), ensure_ascii=False).encode()
-    path = settings.home / "versions" / models.task / number / "model.onnx"
-    if not path.exists():
+    directory = settings.home / "versions" / models.task / number
+    path = find_version(directory)
+    if path is None:
         try:
-            content = version.read_model(blob_store(settings), settings)
+            path = fetch_version(version, blob_store(settings), settings, directory)
         except (OSError, Rejected) as error:
             raise SetupError(
                 f"{version.artifact} can't be read: {error}.", "Check that blob storage is reachable."
             ) from error
-        write_atomically(path, content)
     card_path = path.with_name("card.json")
     if not card_path.exists() or card_path.read_bytes() != card:
         write_atomically(card_path, card)

@@ -1,4 +1,4 @@
-"""What a model's file is, and why ONNX Runtime can't load it."""
+"""What the files of a version are, and why they can't be opened."""
 
 import re
 from pathlib import Path
@@ -6,6 +6,8 @@ from pathlib import Path
 import onnxruntime as ort
 
 from app.errors import SetupError
+from models.manifest import MANIFEST, VersionFiles
+from models.runtimes.onnx import UnsupportedType
 
 _EXTERNAL_DATA = b"\x0a\x08location\x12"
 """The mark of a tensor with external data in an ONNX file: a `StringStringEntryProto` with the key `location`."""
@@ -25,16 +27,20 @@ _FOREIGN_FORMATS = {
 """What a file is that begins with these bytes. An ONNX file begins with 0x08, the tag of its IR version."""
 
 
-def read_model(path: Path) -> bytes:
-    """Return the content of one whole ONNX file. Raises `SetupError` for anything else."""
+def check_version(path: Path) -> None:
+    """Raise `SetupError` unless the path leads to one whole ONNX file, or to a manifest and all its files."""
     if path.is_dir():
         raise SetupError(f"{path} is a directory, as TensorFlow saves models (SavedModel).", _EXPORT)
-    content = path.read_bytes()
-    check_format(content)
-    return content
+    if path.name != MANIFEST:
+        _check_format(path.read_bytes())
+        return
+    try:
+        VersionFiles.of(path).verify()
+    except ValueError as error:
+        raise SetupError(f"{error}.", "Write the names, sha256 and sizes of the files beside it into it.") from error
 
 
-def check_format(model: bytes) -> None:
+def _check_format(model: bytes) -> None:
     """Raise `SetupError` if this is not the content of one whole ONNX file."""
     if not model:
         raise SetupError("The model's file is empty.", _EXPORT)
@@ -56,6 +62,11 @@ def load_error(error: Exception) -> SetupError:
     remedy = _EXPORT
     if out_of_memory := memory_error(error):
         return out_of_memory
+    if isinstance(error, UnsupportedType):
+        return SetupError(
+            f"The tensor {error.tensor} is of type {error.kind}, which can't be sent.",
+            "Export it without it, or as a tensor of float32 (skl2onnx: options={'zipmap': False}).",
+        )
     if "Protobuf parsing failed" in text:
         return SetupError("The model is not an ONNX file, or it is cut off or damaged.", _EXPORT)
     if "IR version" in text or "Opset" in text:

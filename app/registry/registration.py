@@ -1,22 +1,25 @@
-"""Registration of a version: check it, store it in blob storage, and publish it on `lifecycle`."""
+"""Registration of a version: check it, store its files in blob storage, and publish it on `lifecycle`."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
-
-import onnxruntime as ort
 
 from app.errors import SetupError
 from app.events.base import ModelRef
 from app.events.model_events import ModelCardReplaced, ModelRegistered
+from app.registry.artifacts import fetch_model
 from app.registry.cards import DRIFT_REFERENCE
 from app.registry.changes import RegistryWriter
-from app.registry.model_format import check_format, load_error
+from app.registry.model_format import check_version, load_error
 from app.registry.registry import ModelVersion, TaskModels
+from app.registry.version_files import store_version
 from app.settings import MiB, Settings
 from app.storage.blobs import BlobStore
-from models.base import Rejected, Task
+from models.base import Task
+from models.manifest import largest_bytes
+from models.runtimes import TensorSpec, open_version
 
 MAX_CARD_BYTES = MiB // 2
 """Maximum size of a card, which goes through Kafka."""
@@ -42,11 +45,13 @@ async def register(
     task: Task,
     changes: RegistryWriter,
     blobs: BlobStore,
-    model: bytes,
+    path: Path,
     card: Mapping[str, Any],
     provenance: Provenance,
 ) -> ModelVersion:
-    """Register a model and return its version. A model that is registered already keeps its version.
+    """Register the model at a path, a `model.onnx` or a `manifest.json`; return its version.
+
+    A model that is registered already keeps its version.
 
     Outside of a retraining run, such a version's card is replaced by this one. Raises `SetupError` if the model can't
     serve the task, OSError while the storage is unavailable, KafkaError.
@@ -56,13 +61,13 @@ async def register(
         raise SetupError(
             f"The card is larger than {MAX_CARD_BYTES // 1024} KiB.", "Leave out what does not describe the model."
         )
-    if len(model) > settings.max_blob_bytes:
+    signature = read_signature(path)
+    if (size := largest_bytes(path)) > settings.max_blob_bytes:
         raise SetupError(
-            f"The model has {len(model)} bytes; at most {settings.max_blob_bytes} are read.",
+            f"A file of the model has {size} bytes; at most {settings.max_blob_bytes} are read.",
             "Raise HINDSIGHT_MAX_BLOB_BYTES.",
         )
-    signature = read_signature(model)
-    artifact = blobs.put(model)
+    artifact = store_version(path, blobs)
 
     def decide(models: TaskModels) -> ModelRegistered | ModelCardReplaced | None:
         if (registered := _find_artifact(models, artifact)) is not None:
@@ -74,7 +79,7 @@ async def register(
         if provenance.parent is not None:
             models.version(provenance.parent)
         if models.versions:
-            _check_signature(signature, models.newest, blobs, settings)
+            _check_signature(signature, models, settings)
         number = str(1 + max(map(int, models.versions), default=0))
         return ModelRegistered(
             task=task.name,
@@ -94,31 +99,29 @@ def _find_artifact(models: TaskModels, artifact: str) -> ModelVersion | None:
     return next((version for version in models.registered.values() if version.artifact == artifact), None)
 
 
-def _check_signature(signature: Signature, newest: ModelVersion, blobs: BlobStore, settings: Settings) -> None:
-    try:
-        needed = read_signature(newest.read_model(blobs, settings))
-    except Rejected as error:
-        raise SetupError(f"Version {newest.number}, to compare with, can't be read: {error}.", "Restore it.") from error
+def _check_signature(signature: Signature, models: TaskModels, settings: Settings) -> None:
+    newest = models.newest.number
+    needed = read_signature(fetch_model(settings, models, newest))
     if signature != needed:
         raise SetupError(
-            f"The inputs and outputs of the model differ from those of version {newest.number}: "
+            f"The inputs and outputs of the model differ from those of version {newest}: "
             f"it has {_format_signature(signature)}; needed is {_format_signature(needed)}.",
             "Export it with these names, types and numbers of dimensions.",
         )
 
 
-def read_signature(model: bytes) -> Signature:
-    """Return a model's inputs and outputs. Raises `SetupError` if ONNX Runtime can't load it without other files."""
-    check_format(model)
+def read_signature(path: Path) -> Signature:
+    """Return the inputs and outputs of the model at a path. Raises `SetupError` if it can't be opened."""
+    check_version(path)
     try:
-        session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+        model = open_version(path)
     except Exception as error:  # ONNX Runtime's exceptions have no common base class
         raise load_error(error) from error
-    sides = {"input": session.get_inputs(), "output": session.get_outputs()}
+    sides: dict[str, Mapping[str, TensorSpec]] = {"input": model.inputs, "output": model.outputs}
     return {
-        f"{side} {tensor.name}": (tensor.type, len(tensor.shape))
-        for side, tensors in sides.items()
-        for tensor in tensors
+        f"{side} {name}": (spec.dtype.name, len(spec.shape))
+        for side, specs in sides.items()
+        for name, spec in specs.items()
     }
 
 

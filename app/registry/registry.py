@@ -23,8 +23,6 @@ from app.events.model_events import ModelCardReplaced, ModelRegistered, RouteCha
 from app.registry.routes import Route
 from app.registry.runs import Run
 from app.registry.shipped import no_model_error, shipped_versions
-from app.settings import Settings
-from app.storage.blobs import BlobStore
 from models.base import Rejected, Task
 
 log = logging.getLogger(__name__)
@@ -39,7 +37,7 @@ class ModelVersion:
     task: str
     number: str
     artifact: str
-    """The location of the ONNX file: a blob's URI, or the path of a shipped version."""
+    """The location of the ONNX file or of the manifest: a blob's URI, or the path of a shipped version."""
     card: Mapping[str, Any]
     registration: ModelRegistered | None = None
     """The event that registered it; None of a shipped version."""
@@ -50,12 +48,6 @@ class ModelVersion:
     def ref(self) -> ModelRef:
         """The reference to the version in events."""
         return ModelRef(name=self.task, version=self.number)
-
-    def read_model(self, blobs: BlobStore, settings: Settings) -> bytes:
-        """Return the ONNX file. Raises OSError while the storage is unavailable, `Rejected` if the blob is missing."""
-        if self.registration is None:
-            return Path(self.artifact).read_bytes()
-        return blobs.get(self.artifact, settings.max_blob_bytes)
 
 
 @dataclass(frozen=True)

@@ -33,5 +33,8 @@ class TaskSettings(RenamedSettings):
     max_wait_seconds: Annotated[float, Field(gt=0)] | None = None
     """A request that waits longer than this is refused as `expired`, and is a dead letter: then the others are answered
     in time under overload. None: every request waits as long as it takes."""
+    execution_providers: tuple[str, ...] = ("CPUExecutionProvider",)
+    """ONNX Runtime's execution providers in the order of preference, such as CUDAExecutionProvider. Those that this
+    machine or build does not have are left out, with a warning; the CPU is always the last."""
     retraining: RetrainingSettings = RetrainingSettings()
     """The retraining of the task."""

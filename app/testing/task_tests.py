@@ -1,6 +1,7 @@
 """Tests that every task must pass. Derive a class from `TaskTests` and name the task; pytest collects the tests."""
 
 import asyncio
+import pickle
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,8 @@ from app.registry.shipped import shipped_versions
 from app.testing.pipeline import run_pipeline
 from models import tensors
 from models.base import Asked, Features, Rejected, Task
-from models.nn.onnx_inference import run, session
+from models.nn.onnx_inference import run
+from models.runtimes import open_version
 
 _CODE = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -31,6 +33,9 @@ class TaskTests:
     """The least mean score of the shipped version on the samples."""
     max_examples: ClassVar[int] = 100
     """How many examples each property test draws."""
+
+    def test_the_task_can_be_sent_to_another_process(self) -> None:
+        assert type(pickle.loads(pickle.dumps(self.task))) is type(self.task)  # noqa: S301  # its own bytes
 
     def test_samples_become_the_same_features_in_whatever_order(self) -> None:
         payloads = [sample.payload for sample in self.task.samples()]
@@ -77,7 +82,7 @@ class TaskTests:
 
     def test_a_batch_is_decoded_as_its_events_are_alone(self) -> None:
         features = [self.task.preprocess(sample.payload) for sample in self.task.samples()]
-        for places, outputs in run(session(self._version().read_bytes()), self.task, features):
+        for places, outputs in run(open_version(self._version()), self.task, features):
             batch = [Asked(f"{self.task.name}:{place}", features[place]) for place in places]
             alone = [
                 self.task.decode({name: output[index : index + 1] for name, output in outputs.items()}, [event])[0]

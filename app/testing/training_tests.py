@@ -9,6 +9,7 @@ from unittest import SkipTest
 from app.registry.shipped import shipped_versions
 from models.base import Task, Trained
 from models.nn.onnx_inference import judge, session
+from models.runtimes import open_version
 from models.training import train
 
 TOLERANCE = 0.005
@@ -22,12 +23,12 @@ class TrainingTests:
 
     def test_shipped_versions_have_the_figures_of_their_cards(self) -> None:
         for path in shipped_versions(self.task).values():
-            self._check_figures(path.read_bytes(), json.loads(path.with_name("card.json").read_text()))
+            self._check_figures(open_version(path), json.loads(path.with_name("card.json").read_text()))
 
     def test_training_is_repeatable_and_gives_a_model_with_the_figures_of_its_card(self) -> None:
         trained = self._train()
         assert trained == self._train(), "two trainings with one seed differ"
-        self._check_figures(trained.model, trained.card)
+        self._check_figures(session(trained.model), trained.card)
 
     def _train(self) -> Trained:
         try:
@@ -35,8 +36,8 @@ class TrainingTests:
         except ImportError as error:
             raise SkipTest(f"a training library is missing: {error}") from error
 
-    def _check_figures(self, model: bytes, card: Mapping[str, Any]) -> None:
-        for name, value in self.task.figures(judge(session(model), self.task, list(self.task.held_out()))).items():
+    def _check_figures(self, model: Any, card: Mapping[str, Any]) -> None:
+        for name, value in self.task.figures(judge(model, self.task, list(self.task.held_out()))).items():
             figure = card["figures"][name]
             assert math.isclose(value, figure, rel_tol=0, abs_tol=TOLERANCE), (
                 f"{name} is {value}, its card has {figure}"

@@ -108,7 +108,7 @@ def main(
     """Predict, estimate, and print the mean absolute errors."""
     errors = list[EstimationError]()
     for name in task or SOURCES:
-        source, model = SOURCES[name], (CHECKOUT / "models" / name / "versions/1/model.onnx").read_bytes()
+        source, model = SOURCES[name], (CHECKOUT / "models/small" / name / "versions/1/model.onnx").read_bytes()
         instance = source.task(0.0)
         baseline = ScoredPredictions.predict(instance, model, list(instance.held_out()))
         drifted = ScoredPredictions.predict(instance, model, source.samples(samples, 1, 0).tested)

@@ -52,7 +52,7 @@ def judge_by_rewards(
     name: str, fitted: int, held_out: tuple[int, ...], explore: float, seed: int
 ) -> Iterator[RewardVerdict]:
     """Train a candidate on `fitted` rewards; yield the verdicts for each number of held-out rewards."""
-    source, shipped = SOURCES[name], CHECKOUT / "models" / name / "versions/1/model.onnx"
+    source, shipped = SOURCES[name], CHECKOUT / "models/small" / name / "versions/1/model.onnx"
     task = source.task(explore)
     samples = source.samples(1, fitted + max(held_out), seed).logged
     log = serve_samples(source, explore, samples, shipped, f"gate-{seed}")

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from models.base import Rejected
 from models.audio.containers import find_data
+from models.base import Rejected
 
 _UNKNOWN_SIZE = b"\xff\xff\xff\xff"
 _ONE_FILE = (b"fLaC", b"FORM", b".snd", b"caff", b"RF64", b"BW64", b"RIFX", b"riff", b"NIST_1A")

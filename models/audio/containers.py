@@ -11,8 +11,8 @@ import struct
 from dataclasses import dataclass
 from math import prod
 
-from models.base import Rejected
 from models.audio.recording import MAX_SECONDS, broken, too_long, truncated
+from models.base import Rejected
 
 IMPLAUSIBLE_BYTES = 1_000_000_000
 """A declared length beyond the end of the file of so many bytes, or more, means "to the end".

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from models.base import Rejected
 from models.audio.recording import Recording, Samples, broken, truncated
+from models.base import Rejected
 
 _CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "ogg", "amr", "aac", "loas", "asf", "mp3", "flac", "wav", "w64", "aiff",

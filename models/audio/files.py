@@ -9,11 +9,11 @@ from contextlib import AbstractContextManager
 import numpy as np
 import soxr
 
-from models.base import Rejected
 from models.audio import ffmpeg, libsndfile
 from models.audio.channels import Mixer
 from models.audio.containers import with_true_length
 from models.audio.recording import Recording, Samples, broken
+from models.base import Rejected
 
 RATE = 16_000
 MAX_AMPLITUDE = 8.0

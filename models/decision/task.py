@@ -76,7 +76,7 @@ class Decision(Task):
             raise ValueError(f"max_shares has {wrong}; shares from 0 to 1 are needed")
         if half_life is not None and not half_life > 0:
             raise ValueError(f"half_life is {half_life}; a number of decisions above 0 is needed")
-        self.max_shares = max_shares
+        self.max_shares = dict(max_shares)
         self.gamma, self.half_life = gamma, half_life
         self.exploration = Exploration(exploration, temperature, epsilon, floor)
         self.schema = Schema.load(SHIPPED if schema is None else Path(schema))

@@ -12,6 +12,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from models.base import Asked, EvaluatedSample, Features, Sample, Task
+from models.runtimes import Runtime
 
 Outputs = dict[str, NDArray[Any]]
 BATCH = 32
@@ -23,17 +24,26 @@ def session(model: bytes) -> Any:
 
 
 def run(model: Any, task: Task, features: Sequence[Features]) -> Iterator[tuple[list[int], Outputs]]:
-    """Yield the outputs for all features, batch by batch, with their places: those of equal padded shapes together."""
+    """Yield the outputs for all features, batch by batch, with their places: those of equal padded shapes together.
+
+    `model` is a `Runtime`, or what `session` returned.
+    """
     groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     for place, event_features in enumerate(features):
         shapes = task.padded({name: tensor.shape for name, tensor in task.inputs(event_features).items()})
         groups[tuple(sorted(shapes.items()))].append(place)
-    names = [output.name for output in model.get_outputs()]
     for padded, members in sorted(groups.items()):
         for start in range(0, len(members), BATCH):
             places = members[start : start + BATCH]
             feeds = padded_inputs([task.inputs(features[place]) for place in places], dict(padded))
-            yield places, dict(zip(names, model.run(names, feeds), strict=True))
+            yield places, _outputs(model, feeds)
+
+
+def _outputs(model: Any, feeds: Features) -> Outputs:
+    if isinstance(model, Runtime):
+        return model.run(feeds)
+    names = [output.name for output in model.get_outputs()]
+    return dict(zip(names, model.run(names, feeds), strict=True))
 
 
 def padded_inputs(inputs: Sequence[Features], shapes: dict[str, tuple[int, ...]]) -> Features:

@@ -1,5 +1,6 @@
 """Runtimes: what opens a version's files and answers batches, in MLServer, in evaluations and in trainings alike."""
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 
 from models.manifest import VersionFiles
 
+log = logging.getLogger(__name__)
+
+CPU = "CPUExecutionProvider"
 Tensors = Mapping[str, NDArray[Any]]
 
 
@@ -29,18 +33,22 @@ class Execution:
 
     threads: int = 0
     """Threads of each session; 0 is one per core."""
-    providers: Sequence[str] = ("CPUExecutionProvider",)
-    """Execution providers in the order of preference."""
+    providers: Sequence[str] = (CPU,)
+    """Execution providers in the order of preference. Those that are not here are left out; the CPU is the last."""
 
     def open(self, model: Path | bytes) -> onnxruntime.InferenceSession:
         """Return a session of an ONNX (or ORT) file.
 
         Idle threads sleep, because they share the cores with the broker, Flink and the worker.
         """
+        available = onnxruntime.get_available_providers()
+        if missing := [name for name in self.providers if name not in available]:
+            log.warning("ONNX Runtime has no %s here, only %s", ", ".join(missing), ", ".join(available))
+        chosen = [name for name in self.providers if name in available and name != CPU] + [CPU]
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        return onnxruntime.InferenceSession(model, options, providers=list(self.providers))
+        return onnxruntime.InferenceSession(model, options, providers=chosen)
 
 
 class Runtime(ABC):

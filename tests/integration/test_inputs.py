@@ -32,7 +32,8 @@ ODD_FILES = {"ocr": PICTURES, "object_detection": PICTURES, "speech_to_text": SO
 
 def shipped_files(task: str) -> dict[str, bytes]:
     """Return the sample files of a task."""
-    files = sorted((CHECKOUT / "models" / task / "samples").iterdir())
+    folder = CHECKOUT / ("models" if task == "decision" else "models/small") / task / "samples"
+    files = sorted(folder.iterdir())
     return {file.name: file.read_bytes() for file in files if file.name not in NO_PAYLOADS}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.settings import CHECKOUT
+from app.registry.shipped import shipped_versions
 from models import tensors
 from models.base import Asked, Task, Untrainable
 from models.nn.onnx_inference import run, session
@@ -24,7 +24,7 @@ TASKS: list[type[Any]] = [Ocr, SpeechToText, ObjectDetection]
 
 
 def shipped(task: Task) -> Path:
-    return CHECKOUT / "models" / task.name / "versions/1/model.onnx"
+    return shipped_versions(task)["1"]
 
 
 def served(task: Task) -> list[dict[str, Any]]:

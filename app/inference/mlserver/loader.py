@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterable
+from functools import partial
 
 from app.backoff import retry
 from app.errors import Unavailable
@@ -11,6 +12,7 @@ from app.inference.mlserver import repository
 from app.inference.mlserver.client import InferenceClient
 from app.registry.registry import ModelVersion
 from app.registry.subscription import subscribe
+from app.registry.version_files import fetch_version
 from app.settings import Settings
 from app.storage.blob_store import blob_store
 from models.base import Rejected, Task
@@ -28,7 +30,7 @@ class ModelLoader:
 
     def __init__(self, settings: Settings, tasks: Iterable[Task], client: InferenceClient) -> None:
         self._settings = settings
-        self._tasks = list(tasks)
+        self._tasks = {task.name: task for task in tasks}
         self._client = client
         self._blobs = blob_store(settings)
         self._needed: dict[ModelRef, ModelVersion] = {}
@@ -39,7 +41,7 @@ class ModelLoader:
     async def run(self) -> None:
         """Load and unload versions as routes change, for ever."""
         async with asyncio.TaskGroup() as group:
-            async for registry in subscribe(self._settings, self._tasks):
+            async for registry in subscribe(self._settings, self._tasks.values()):
                 self._needed = {
                     version.ref: version for models in registry.tasks.values() for version in models.routed_versions
                 }
@@ -59,9 +61,10 @@ class ModelLoader:
 
     async def _load(self, version: ModelVersion) -> None:
         async def load() -> None:
+            _check_features(version, self._tasks[version.task])
             async with self._lock:
-                content = await asyncio.to_thread(version.read_model, self._blobs, self._settings)
-                await asyncio.to_thread(repository.install, self._settings, version.ref, content)
+                fetch = partial(fetch_version, version, self._blobs, self._settings)
+                await asyncio.to_thread(repository.install, self._settings, version.ref, fetch)
                 await self._client.load(version.ref)
 
         name = repository.entry_name(version.ref)
@@ -87,3 +90,15 @@ class ModelLoader:
                 log.info("%s is unloaded", repository.entry_name(model))
             except Unavailable as error:
                 log.warning("%s can't be unloaded: %s", repository.entry_name(model), error)
+
+
+def _check_features(version: ModelVersion, task: Task) -> None:
+    """Raise `Rejected` for a version of other features than the task's: it would answer nonsense. Requests wait."""
+    needed = version.registration and version.registration.preprocess_version
+    if needed is not None and needed != task.preprocess_version:
+        raise Rejected(
+            "other_preprocess_version",
+            f"it reads features of preprocess version {needed}, and this release of {task.name} makes those of "
+            f"{task.preprocess_version}: promote a version of these, such as a shipped one, or name the former class of "
+            "the task in HINDSIGHT_TASKS",
+        )

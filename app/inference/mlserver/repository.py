@@ -3,11 +3,13 @@
 import json
 import os
 import shutil
+from collections.abc import Callable
+from pathlib import Path
 
 from app.events.base import ModelRef
 from app.settings import Settings
 
-RUNTIME_CLASS = "app.inference.mlserver.runtime.OnnxRuntime"
+RUNTIME_CLASS = "app.inference.mlserver.runtime.VersionRuntime"
 
 
 def entry_name(model: ModelRef) -> str:
@@ -15,22 +17,28 @@ def entry_name(model: ModelRef) -> str:
     return f"{model.name}-{model.version}"
 
 
-def install(settings: Settings, model: ModelRef, content: bytes) -> None:
-    """Write a version into the repository, with the current settings. Idempotent."""
+def install(settings: Settings, model: ModelRef, fetch: Callable[[Path], Path]) -> None:
+    """Write a version into the repository, with the current settings. Idempotent.
+
+    `fetch` lets the version's files appear in a directory, and returns its path there.
+    """
     name = entry_name(model)
     entry = settings.model_repository / name
     partial = settings.model_repository / f".{name}.{os.getpid()}"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    (partial / "model.onnx").write_bytes(content)
+    path = fetch(partial)
     model_settings = {
         "name": name,
         "implementation": RUNTIME_CLASS,
         "platform": "onnxruntime",
         "parameters": {
-            "uri": "./model.onnx",
+            "uri": f"./{path.name}",
             "version": model.version,
-            "extra": {"threads": settings.inference_threads},
+            "extra": {
+                "threads": settings.inference_threads,
+                "providers": settings.for_task(model.name).execution_providers,
+            },
         },
     }
     (partial / "model-settings.json").write_text(json.dumps(model_settings, indent=2))

@@ -1,4 +1,4 @@
-"""An ONNX Runtime runtime for MLServer: batches in the first dimension, raw tensors, long calls off the event loop."""
+"""A runtime for MLServer: batches in the first dimension, raw tensors, long calls off the event loop."""
 
 import asyncio
 import math
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from app import tracing
 from app.inference.mlserver import protocol, tensor_codec
-from app.inference.onnx_session import DATATYPES, open_session
 from app.settings import settings
+from models.manifest import MANIFEST, MODEL
+from models.runtimes import Execution, TensorSpec, open_version
 
 # MLServer imports this module when it loads a model, so every server that uses the runtime gets the codec.
 tensor_codec.install()
@@ -27,18 +28,18 @@ MAX_BLOCKING_SECONDS = 0.002
 """A call that should take less runs on the event loop: two switches of threads would cost as much as a small model."""
 
 
-class OnnxRuntime(MLModel):  # type: ignore[misc]  # mlserver has no types
-    """One version of a model. `parameters.extra` has the session's number of `threads` (0: one per core)."""
+class VersionRuntime(MLModel):  # type: ignore[misc]  # mlserver has no types
+    """One version of a model, opened by the runtime of its manifest. `parameters.extra` has an `Execution`'s fields."""
 
     async def load(self) -> bool:
-        """Open the session and take the model's metadata from its signature."""
-        path = await get_model_uri(self._settings, wellknown_filenames=["model.onnx"])
+        """Open the version and take the model's metadata from its signature."""
+        path = await get_model_uri(self._settings, wellknown_filenames=[MANIFEST, MODEL])
         extra = (self._settings.parameters and self._settings.parameters.extra) or {}
-        self._session = await asyncio.to_thread(open_session, Path(path), int(extra.get("threads", 0)))
-        self._settings.inputs = [_to_metadata(tensor) for tensor in self._session.get_inputs()]
-        self._settings.outputs = [_to_metadata(tensor) for tensor in self._session.get_outputs()]
-        self._dtypes = {tensor.name: protocol.DTYPES[tensor.datatype] for tensor in self._settings.inputs}
-        self._names = [tensor.name for tensor in self._session.get_outputs()]
+        self._opened = await asyncio.to_thread(open_version, Path(path), Execution(**extra))
+        self._settings.inputs = [_to_metadata(*tensor) for tensor in self._opened.inputs.items()]
+        self._settings.outputs = [_to_metadata(*tensor) for tensor in self._opened.outputs.items()]
+        self._dtypes = {name: _little_endian(spec.dtype) for name, spec in self._opened.inputs.items()}
+        self._names = list(self._opened.outputs)
         self._seconds_per_item = math.inf
         return True
 
@@ -47,28 +48,28 @@ class OnnxRuntime(MLModel):  # type: ignore[misc]  # mlserver has no types
         feeds = {tensor.name: self._feed(tensor) for tensor in payload.inputs}
         output_names = [output.name for output in payload.outputs or []] or self._names
         with self._span(payload):
-            outputs = await self._run(output_names, feeds)
+            outputs = await self._run(feeds)
         # Inputs as lists (REST, gRPC contents) get lists as outputs; arrays (raw contents) get arrays.
         raw = all(isinstance(tensor.data.root, np.ndarray) for tensor in payload.inputs)
         return InferenceResponse(
             model_name=self.name,
             model_version=self.version,
-            outputs=[_to_output(name, array, raw) for name, array in zip(output_names, outputs, strict=True)],
+            outputs=[self._output(name, outputs, raw) for name in output_names],
         )
 
-    async def _run(self, output_names: list[str], feeds: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+    async def _run(self, feeds: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         size = max((len(feed) for feed in feeds.values() if feed.ndim), default=1)
         try:
             if size * self._seconds_per_item < MAX_BLOCKING_SECONDS:
-                return self._run_timed(output_names, feeds, size)
+                return self._run_timed(feeds, size)
             # ONNX Runtime releases the GIL while it runs: the server stays responsive, and two batches use two cores.
-            return await asyncio.to_thread(self._run_timed, output_names, feeds, size)
+            return await asyncio.to_thread(self._run_timed, feeds, size)
         except Exception as error:
             raise InferenceError(f"model {self.name}: {error}") from error
 
-    def _run_timed(self, output_names: list[str], feeds: dict[str, NDArray[Any]], size: int) -> list[NDArray[Any]]:
+    def _run_timed(self, feeds: dict[str, NDArray[Any]], size: int) -> dict[str, NDArray[Any]]:
         started = time.perf_counter()
-        outputs: list[NDArray[Any]] = self._session.run(output_names, feeds)
+        outputs = self._opened.run(feeds)
         self._seconds_per_item = (time.perf_counter() - started) / max(1, size)
         return outputs
 
@@ -92,17 +93,23 @@ class OnnxRuntime(MLModel):  # type: ignore[misc]  # mlserver has no types
             )
         return np.asarray(tensor.data.root, dtype).reshape(tensor.shape)
 
+    def _output(self, name: str, outputs: dict[str, NDArray[Any]], raw: bool) -> ResponseOutput:
+        if name not in outputs:
+            raise InferenceError(f"model {self.name} has no output {name!r}; it has {', '.join(self._names)}")
+        array = outputs[name]
+        return ResponseOutput.model_construct(
+            name=name,
+            shape=list(array.shape),
+            datatype=protocol.DATATYPES[_little_endian(array.dtype)],
+            parameters=None,
+            data=TensorData.model_construct(root=array if raw else array.ravel().tolist()),
+        )
 
-def _to_metadata(tensor: Any) -> MetadataTensor:
-    shape = [size if isinstance(size, int) else -1 for size in tensor.shape]
-    return MetadataTensor(name=tensor.name, datatype=DATATYPES[tensor.type], shape=shape)
+
+def _to_metadata(name: str, spec: TensorSpec) -> MetadataTensor:
+    shape = [-1 if size is None else size for size in spec.shape]
+    return MetadataTensor(name=name, datatype=protocol.DATATYPES[_little_endian(spec.dtype)], shape=shape)
 
 
-def _to_output(name: str, array: NDArray[Any], raw: bool) -> ResponseOutput:
-    return ResponseOutput.model_construct(
-        name=name,
-        shape=list(array.shape),
-        datatype=protocol.DATATYPES[array.dtype.newbyteorder("<")],
-        parameters=None,
-        data=TensorData.model_construct(root=array if raw else array.ravel().tolist()),
-    )
+def _little_endian(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return dtype.newbyteorder("<")

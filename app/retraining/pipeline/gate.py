@@ -92,7 +92,9 @@ def evaluate_gate(evidence: GateEvidence, bounds: GateSettings, seed: int) -> Ga
         *([] if rewards_only else _check_held_out(evidence, bounds, rng)),
         _check_original(evidence.original_scores, evidence.first_scores, bounds),
         _check_unanswered(evidence.unanswered, bounds),
-        _CheckResult(*check_rewards(evidence.off_policy, bounds, rewards_only, evidence.candidates)),
+        _CheckResult(
+            *check_rewards(evidence.off_policy, bounds, rewards_only, evidence.candidates, evidence.earlier_evaluations)
+        ),
         _check_latency(evidence.latency_ms, bounds),
         _check_size(evidence.size_bytes, bounds),
     ]

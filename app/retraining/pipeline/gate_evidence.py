@@ -18,6 +18,7 @@ from app.retraining.pipeline.gate import GateEvidence, PairedScore, too_few_outc
 from app.retraining.pipeline.gate_rewards import any_inputs, gather_reward_evidence, missing_rewards
 from app.settings.gate import MIN_ANSWERED_SHARE, GateSettings
 from models.base import Asked, OnStep, Task
+from models.manifest import total_bytes
 
 _TIMED_PREDICTIONS = 50
 """The number of single predictions that measure the latency."""
@@ -78,7 +79,7 @@ def gather_gate_evidence(
             [outcome.prediction_input for outcome in outcomes[:_TIMED_PREDICTIONS]]
             or any_inputs(dataset, _TIMED_PREDICTIONS),
         ),
-        size_bytes=pair.candidate.stat().st_size,
+        size_bytes=total_bytes(pair.candidate),
         audit=audit.share,
         first_scores=first_scores,
         earlier_evaluations=earlier_evaluations,

@@ -7,12 +7,14 @@ few, rewards decide alone: then the candidate must be better by them, and no dou
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from app.retraining.pipeline.held_out_gain import shared_level
+from app.retraining.pipeline.held_out_gain import shared_level, spent_level
 from app.settings.gate import GateSettings
 from models import tensors
 from models.base import Asked, OnStep, Task, Untrainable
@@ -36,6 +38,8 @@ class RewardEvidence:
     """What a prediction of the candidate earns; None where the value is of something else, such as an episode."""
     values: tuple[PolicyValue, PolicyValue] | None = None
     """The values of candidate and champion."""
+    since: datetime | None = None
+    """The time of the first prediction that has a reward; None if it is not known."""
 
 
 def off_policy_values(task: Task, dataset: Path, versions: Sequence[Path], on_step: OnStep) -> list[PolicyValue] | None:
@@ -65,7 +69,13 @@ def gather_reward_evidence(
     if difference.doubt_of_low_end:
         doubts.append(difference.doubt_of_low_end)
     reward = value.value if own.unit == "decision" else None
-    return RewardEvidence(difference, tuple(dict.fromkeys(doubts)), reward, (own, other))
+    return RewardEvidence(difference, tuple(dict.fromkeys(doubts)), reward, (own, other), _first_rewarded(dataset))
+
+
+def _first_rewarded(dataset: Path) -> datetime | None:
+    times = pq.read_table(dataset / ROWS, columns=["time"], filters=[("reward", ">=", -1.0)])["time"]
+    first: datetime | None = pc.min(times).as_py()
+    return first
 
 
 def missing_rewards(task: Task, dataset: Path, champion: Path, on_step: OnStep) -> str | None:
@@ -77,16 +87,24 @@ def missing_rewards(task: Task, dataset: Path, champion: Path, on_step: OnStep) 
 
 
 def check_rewards(
-    evidence: RewardEvidence | None, bounds: GateSettings, alone: bool, candidates: int = 1
+    evidence: RewardEvidence | None,
+    bounds: GateSettings,
+    alone: bool,
+    candidates: int = 1,
+    earlier_evaluations: Sequence[datetime] = (),
 ) -> tuple[dict[str, float], str | None]:
     """Return the measurements, and the reason if the candidate is refused; `alone` without enough labels.
 
     Doubtful rewards refuse a candidate if they decide alone. Beside labels they refuse it only for a loss that all of
-    the interval shows. Where rewards decide alone, so many candidates share the error of the level.
+    the interval shows. Where rewards decide alone, so many candidates share the error of the level, as do earlier
+    evaluations that saw some of these rewards.
     """
     if evidence is None:
         return {}, None
-    level = shared_level(bounds.confidence_level, candidates) if alone else bounds.confidence_level
+    level = bounds.confidence_level
+    if alone:
+        earlier = sum(evidence.since is None or time > evidence.since for time in earlier_evaluations)
+        level = spent_level(shared_level(level, candidates), earlier)
     low, high = evidence.difference.interval(level)
     metrics = {"off_policy": evidence.difference.value, "off_policy_low": low, "off_policy_high": high}
     if evidence.reward is not None:

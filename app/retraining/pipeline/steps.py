@@ -40,6 +40,7 @@ from app.settings.retraining import RetrainingSettings
 from app.storage.blob_store import blob_store
 from models.base import OnStep, Task
 from models.datasets import content_hash
+from models.manifest import find_version, write_version
 from models.training import train as train_version
 
 
@@ -64,11 +65,11 @@ class RunContext:
         return self.settings.for_task(self.task.name).retraining
 
     def fetch_champion(self) -> Path:
-        """Return the ONNX file of the version that the run starts from."""
+        """Return the path of the version that the run starts from."""
         return fetch_model(self.settings, self.models, self.run.triggered.champion)
 
     def fetch_first(self) -> Path | None:
-        """Return the ONNX file of the lowest version, the first of the task; None if it is the champion."""
+        """Return the path of the lowest version, the first of the task; None if it is the champion."""
         first = next(iter(self.models.versions))
         return None if first == self.run.triggered.champion else fetch_model(self.settings, self.models, first)
 
@@ -85,15 +86,15 @@ class RunContext:
         return path
 
     def ensure_candidate(self, candidate: Candidate) -> Path:
-        """Return a candidate's ONNX file, its card beside it; train it again identically if the files are gone."""
+        """Return a candidate's path, its card beside it; train it again identically if the files are gone."""
         name = "candidate" if candidate.number == 1 else f"candidate-{candidate.number}"
-        path = self.directory / name / "model.onnx"
-        if not path.exists():
+        directory = self.directory / name
+        path = find_version(directory)
+        if path is None:
             parent = None if self.retraining_settings.from_scratch else self.fetch_champion()
             trained = train_version(self.task, self.ensure_dataset(), parent, random_seed(candidate), self.on_step)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path.with_name("card.json"), json.dumps(trained.card, ensure_ascii=False).encode())
-            write_atomically(path, trained.model)
+            write_atomically(directory / "card.json", json.dumps(trained.card, ensure_ascii=False).encode())
+            path = write_version(directory, trained.model, trained.files, parent)
         return path
 
     def publish(self, step: str, data: EventData) -> None:
@@ -194,7 +195,7 @@ def _register_candidate(work: RunContext, candidate: Candidate) -> None:
     assert trained is not None
     provenance = Provenance(SOURCE, trained.parent, trained.dataset, work.run.id, trained.code, candidate.id)
     version = asyncio.run(
-        register(work.settings, work.task, changes, blob_store(work.settings), path.read_bytes(), card, provenance)
+        register(work.settings, work.task, changes, blob_store(work.settings), path, card, provenance)
     )
     if version.registration is None or version.registration.run_id != work.run.id:
         work.end("refused", f"The candidate is version {version.number}, which is registered already.")

@@ -12,10 +12,10 @@ from PIL import Image, ImageFilter
 
 from benchmarks.studies.drifted.source import SourceSamples
 from models.base import EvaluatedSample, Sample
-from models.small.object_detection.data.objects import Split
-from models.small.object_detection.data.scenes import compose, jpeg
 from models.object_detection.metrics import map50
 from models.object_detection.scoring import hits
+from models.small.object_detection.data.objects import Split
+from models.small.object_detection.data.scenes import compose, jpeg
 
 BULB_GAINS = (1.2, 0.85, 0.35)
 """The gains of red, green and blue under such light."""

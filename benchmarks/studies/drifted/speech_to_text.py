@@ -10,8 +10,8 @@ import numpy as np
 from numpy.random import Generator
 
 from benchmarks.studies.drifted.source import SourceSamples
-from models.base import EvaluatedSample, Sample
 from models.audio.files import RATE
+from models.base import EvaluatedSample, Sample
 from models.small.speech_to_text.data.acoustics import RecordingConditions, record
 from models.small.speech_to_text.data.vocabulary import phrase
 from models.small.speech_to_text.data.voices import VARIANTS, VoiceSettings, speak

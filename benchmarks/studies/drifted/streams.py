@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from app.monitoring.drift_features import prediction_features
-from app.settings import CHECKOUT
+from app.registry.shipped import shipped_versions
 from benchmarks.studies.drifted import SOURCES
 from benchmarks.studies.drifted.dataset import serve_samples
 from benchmarks.studies.drifted.source import DriftedSource, SourceSamples
@@ -59,7 +59,7 @@ def serve_stream(name: str) -> Iterator[dict[str, Any]]:
     source, count = DRIFTED_SOURCES[name], REQUEST_COUNTS[name]
     task, rng = source.task(0.0), np.random.default_rng(SEED)
     baseline = list(islice(task.demonstration(SEED), count))
-    model = CHECKOUT / "models" / name / "versions/1/model.onnx"
+    model = shipped_versions(task)["1"]
     for drifted, samples in ((False, baseline), (True, source.samples(0, count // 2, SEED).logged)):
         for served in serve_samples(source, 0.0, samples, model, f"streams-{drifted}"):
             output, confidence = served.decoded.output, served.decoded.confidence

@@ -219,5 +219,5 @@ class SimulatedRun(RunContext):
         card = json.loads(path.with_name("card.json").read_bytes())
         provenance = Provenance(SOURCE, self.run.triggered.champion, run_id=self.run.id, candidate=candidate.id)
         writer, blobs = SimulatedWriter(self.deployment, self.run.id), blob_store(self.settings)
-        version = asyncio.run(register(self.settings, self.task, writer, blobs, path.read_bytes(), card, provenance))
+        version = asyncio.run(register(self.settings, self.task, writer, blobs, path, card, provenance))
         return version.number

@@ -10,13 +10,13 @@ from PIL import Image, ImageOps
 
 from benchmarks.studies.drifted import SOURCES
 from benchmarks.studies.loop_worth.streams import Samples, StreamedTask
+from models.audio.files import RATE, read_audio
 from models.base import Sample
 from models.decision import Decision
 from models.decision.data import simulator
 from models.small.object_detection import ObjectDetection
 from models.small.ocr import Ocr
 from models.small.speech_to_text import SpeechToText
-from models.audio.files import RATE, read_audio
 from models.small.speech_to_text.data import clips
 from models.small.speech_to_text.data.acoustics import RecordingConditions, record
 from tests.support.scales import Scales, weigh_samples

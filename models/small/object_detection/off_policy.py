@@ -13,13 +13,13 @@ from models import output_off_policy
 from models.base import OnStep
 from models.datasets import Row
 from models.nn.onnx_inference import Outputs
+from models.off_policy import Floats
+from models.policy_value import PolicyValue
 from models.small.object_detection.decoding import SAME_OBJECT_IOU, Candidates, candidates
 from models.small.object_detection.images import Geometry
 from models.small.object_detection.policy import propensity
 from models.small.object_detection.task import ObjectDetection
 from models.small.object_detection.training.feedback import choices_of
-from models.off_policy import Floats
-from models.policy_value import PolicyValue
 
 
 def evaluate_versions(

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from models.base import Asked, Decoded, EvaluatedSample, Features, Rejected, Sample, Task
 from models.nn.exploration import checked_share
+from models.object_detection.metrics import figures
+from models.object_detection.scoring import mean_average_precision
 from models.small.object_detection.data.scenes import held_out_scenes
 from models.small.object_detection.decoding import MAX_BOXES, Candidates, candidates, confidence, doubt
 from models.small.object_detection.images import SAMPLES, Geometry, features_of, has_content
 from models.small.object_detection.labels import LABELS
-from models.object_detection.metrics import figures
 from models.small.object_detection.policy import serve
-from models.object_detection.scoring import mean_average_precision
 
 _CONFIDENCE_WITHOUT_CONTENT = 0.1
 """That there was nothing to see is seldom why a picture was sent."""
@@ -30,8 +30,8 @@ class ObjectDetection(Task):
     """Finds balls, books, bottles, keys, mugs, signs and stars in a picture.
 
     Features: `image` uint8 (128, 128, 3), the picture as large as fits, and `geometry` int32 (6,), where it lies there
-    (see `models.small.object_detection.images.Geometry`), which only `decode` needs. The model's input is `image` with a
-    batch dimension in front; its outputs are those of `models.small.object_detection.training.onnx_export.to_onnx`.
+    (see `models.small.object_detection.images.Geometry`), which only `decode` needs. The model's input is `image` with
+    a batch dimension in front; its outputs are those of `models.small.object_detection.training.onnx_export.to_onnx`.
 
     Boxes are in pixels of the picture as it is displayed, that is after its EXIF orientation: x to the right, y down,
     (0, 0) the corner of the first pixel.

@@ -1,4 +1,4 @@
-"""`python -m models.small.object_detection.train`: a version from scratch, or from a parent and a dataset of the log."""
+"""`python -m models.small.object_detection.train`: from scratch, or from a parent and a dataset of the log."""
 
 from pathlib import Path
 

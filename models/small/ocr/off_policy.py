@@ -8,10 +8,10 @@ from models.base import OnStep
 from models.datasets import Row
 from models.nn.ctc_policy import propensities
 from models.nn.onnx_inference import Outputs
-from models.small.ocr.symbols import encode
-from models.small.ocr.task import Ocr
 from models.off_policy import Floats
 from models.policy_value import PolicyValue
+from models.small.ocr.symbols import encode
+from models.small.ocr.task import Ocr
 
 
 def evaluate_versions(

@@ -34,7 +34,7 @@ def main(
 
     Example: python -m models.small.ocr.train --seed 0 --out models/small/ocr/versions/1
 
-    Example: python -m models.small.ocr.train --dataset DIR --parent models/small/ocr/versions/1/model.onnx --out VERSION
+    Example: python -m models.small.ocr.train --dataset DIR --parent models/small/ocr/versions/1/model.onnx --out 2
     """
     sizes = Sizes(**{name: max(1, round(count * size)) for name, count in asdict(Sizes()).items()})
     trainer = OcrTrainer(Ocr(), sizes=sizes)

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from models.base import Rejected
 from models.audio.recording import MAX_SECONDS
+from models.base import Rejected
 from models.small.speech_to_text.symbols import canonical, unknown_symbols
 
 MAX_TEXT = 10_000

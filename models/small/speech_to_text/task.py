@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from models.audio.chunks import joined
+from models.audio.files import read_audio
 from models.base import Asked, Decoded, EvaluatedSample, Features, Sample, Shapes, Task
 from models.nn.calibration import expected_calibration_error
 from models.nn.ctc_policy import ServedLabels, joint_probabilities, serve
 from models.nn.exploration import checked_share
-from models.audio.files import read_audio
-from models.audio.chunks import joined
 from models.small.speech_to_text.corrections import checked_correction
 from models.small.speech_to_text.data import clips
 from models.small.speech_to_text.mel import has_content, log_mel

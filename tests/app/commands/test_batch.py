@@ -9,7 +9,7 @@ from app.inference import batch
 from app.preprocess.files import path_of
 from app.settings import CHECKOUT, Settings
 
-SAMPLES = CHECKOUT / "models" / "ocr" / "samples"
+SAMPLES = CHECKOUT / "models/small/ocr/samples"
 
 
 @pytest.mark.parametrize(("failed", "code"), [(0, 0), (1, 1)])

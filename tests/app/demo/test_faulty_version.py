@@ -1,7 +1,9 @@
+from pathlib import Path
+
 import numpy as np
 import onnxruntime as ort
 
-from app.demo.faulty_version import corrupt_weights
+from app.demo.faulty_version import corrupt_version, corrupt_weights
 from app.registry.registration import read_signature
 from app.registry.shipped import shipped_versions
 from models.small.ocr import Ocr
@@ -19,6 +21,6 @@ def test_a_corrupted_model_predicts_otherwise_and_depends_on_its_seed_only() -> 
     assert corrupt_weights(make_scale_model(5.0), 0) == corrupt_weights(make_scale_model(5.0), 0)
 
 
-def test_a_corrupted_model_keeps_its_signature() -> None:
-    model = shipped_versions(Ocr())["1"].read_bytes()
-    assert read_signature(corrupt_weights(model, 0)) == read_signature(model)
+def test_a_corrupted_model_keeps_its_signature(tmp_path: Path) -> None:
+    model = shipped_versions(Ocr())["1"]
+    assert read_signature(corrupt_version(model, 0, tmp_path)) == read_signature(model)

@@ -10,6 +10,7 @@ from onnx import TensorProto
 from app.errors import SetupError
 from app.evaluation.model_trial import try_model
 from app.evaluation.shipped_comparison import TrialResult, describe_trial
+from app.registry.shipped import shipped_versions
 from app.settings import CHECKOUT
 from models.base import Sample, Task
 from models.decision import Decision
@@ -63,7 +64,7 @@ FAULTY = {
 async def test_a_mutated_model_is_refused_with_a_remedy_or_answers_as_well_as_before(
     tmp_path: Path, task: Task, name: str
 ) -> None:
-    source = CHECKOUT / f"models/{task.name}/versions/1/model.onnx"
+    source = shipped_versions(task)["1"]
     mutant = write_mutant(tmp_path, source, (HARMLESS | FAULTY)[name])
     if name in HARMLESS:
         result = await try_model(task, mutant, 4)

@@ -3,6 +3,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import httpx
 import numpy as np
@@ -17,6 +18,7 @@ from app.inference.mlserver.repository import install
 from app.registry.shipped import shipped_versions
 from app.settings import CHECKOUT, Settings
 from app.system.environment import process_environment
+from models.manifest import write_version
 from tests.support.otlp_collector import Collector, run_collector
 from tests.support.platform import platform_settings
 from tests.support.tasks import Letters
@@ -87,7 +89,7 @@ async def mlserver_process(
             while not await _is_live(config):
                 await asyncio.sleep(0.1)
             for model, content in models.items():
-                install(config, model, content)
+                install(config, model, partial(write_version, model=content, files={}, parent=None))
                 await client.load(model)
         yield config, process
 

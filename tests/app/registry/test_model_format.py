@@ -7,7 +7,7 @@ import pytest
 
 from app.errors import SetupError
 from app.evaluation.trial_answers import open_model
-from app.registry.model_format import read_model
+from app.registry.model_format import check_version
 from app.settings import CHECKOUT
 
 OCR = CHECKOUT / "models/small/ocr/versions/1/model.onnx"
@@ -38,7 +38,7 @@ def test_a_file_that_is_no_whole_onnx_file_is_refused_with_the_remedy(
 
 def test_a_directory_is_refused_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="SavedModel") as refused:
-        read_model(tmp_path)
+        check_version(tmp_path)
     assert "Export it" in refused.value.remedy
 
 
@@ -46,5 +46,5 @@ def test_a_model_whose_weights_are_in_another_file_is_refused(tmp_path: Path) ->
     path = tmp_path / "model.onnx"
     onnx.save(onnx.load(OCR), path, save_as_external_data=True, location="weights.bin", size_threshold=0)
     with pytest.raises(SetupError, match="its weights are in another file") as refused:
-        read_model(path)
+        check_version(path)
     assert "Save it as one file" in refused.value.remedy

@@ -32,9 +32,10 @@ def sum_model() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
 
 
-def test_the_signature_has_the_inputs_and_outputs_of_a_model() -> None:
-    found = read_signature(sum_model().SerializeToString())
-    assert found == {"input x": ("tensor(float)", 2), "output y": ("tensor(float)", 2)}
+def test_the_signature_has_the_inputs_and_outputs_of_a_model(tmp_path: Path) -> None:
+    onnx.save(sum_model(), tmp_path / "model.onnx")
+    found = read_signature(tmp_path / "model.onnx")
+    assert found == {"input x": ("float32", 2), "output y": ("float32", 2)}
 
 
 def test_a_model_with_external_weights_is_refused_even_if_they_can_be_read(
@@ -43,7 +44,7 @@ def test_a_model_with_external_weights_is_refused_even_if_they_can_be_read(
     monkeypatch.chdir(tmp_path)
     onnx.save(sum_model(), "model.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
     with pytest.raises(SetupError, match="its weights are in another file") as refused:
-        read_signature(Path("model.onnx").read_bytes())
+        read_signature(Path("model.onnx"))
     assert "Save it as one" in refused.value.remedy
 
 
@@ -63,7 +64,7 @@ class LocalWriter(RegistryWriter):
 async def test_a_corrected_card_replaces_that_of_the_same_model_and_keeps_the_drift_reference(tmp_path: Path) -> None:
     config, task = Settings(home=tmp_path, blob_url=tmp_path.as_uri()), Letters()
     writer = LocalWriter(FakeSubscription(task))
-    model = write_letters_model(tmp_path, "with a corrected card").read_bytes()
+    model = write_letters_model(tmp_path, "with a corrected card")
 
     async def register_with(card: dict[str, object], run_id: str | None = None) -> ModelVersion:
         origin = Provenance("ada", run_id=run_id)

@@ -26,7 +26,11 @@ def config(tmp_path: Path) -> Settings:
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", subject, "-days", days]
     subprocess.run([*command, "-out", certificate, "-keyout", key], check=True, capture_output=True)
     return platform_settings(
-        tmp_path, tasks={"ocr": "models.small.ocr:Ocr"}, tls_certificate=certificate, tls_key=key, api_key=SecretStr("s3cret")
+        tmp_path,
+        tasks={"ocr": "models.small.ocr:Ocr"},
+        tls_certificate=certificate,
+        tls_key=key,
+        api_key=SecretStr("s3cret"),
     )
 
 

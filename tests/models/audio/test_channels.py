@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from models.audio.files import RATE, read_audio
 from models.audio.channels import Mixer
+from models.audio.files import RATE, read_audio
 from models.audio.recording import Samples
 from tests.support.recordings import by_libsndfile
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.base import Rejected
-from models.small.speech_to_text import SpeechToText
 from models.audio.files import RATE, read_audio
 from models.audio.recording import Samples
+from models.base import Rejected
+from models.small.speech_to_text import SpeechToText
 from tests.support.recordings import by_ffmpeg, by_libsndfile
 
 SOUND = np.rint(np.sin(np.arange(RATE // 2) / 6) * 9_000).astype(np.float32) / 32_768

@@ -7,10 +7,10 @@ from itertools import product
 import numpy as np
 import pytest
 
-from models.base import Rejected
-from models.audio.files import RATE, read_audio
 from models.audio.containers import IMPLAUSIBLE_BYTES, LAYOUTS, find_data, with_true_length
+from models.audio.files import RATE, read_audio
 from models.audio.recording import MAX_SECONDS, Samples
+from models.base import Rejected
 from tests.support.recordings import by_libsndfile
 
 SOUND = (np.sin(np.arange(RATE // 4) / 6) / 2).astype(np.float32)

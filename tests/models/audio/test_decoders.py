@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from models.small.speech_to_text import SpeechToText
 from models.audio.files import RATE, read_audio
+from models.small.speech_to_text import SpeechToText
 from models.small.speech_to_text.mel import Mels
 from tests.support.recordings import by_ffmpeg, by_libsndfile
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.base import Rejected
 from models.audio.files import RATE, read_audio
 from models.audio.recording import MAX_SAMPLES, MAX_SECONDS
+from models.base import Rejected
 from tests.support.recordings import by_ffmpeg, by_libsndfile, encode
 
 SOUND = (np.sin(np.arange(3 * RATE) / 6) / 2).astype(np.float32)

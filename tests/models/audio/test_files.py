@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from models.base import Rejected
-from models.small.speech_to_text import SpeechToText
 from models.audio.files import RATE, read_audio
 from models.audio.recording import MAX_CHANNELS, MAX_SAMPLES, MAX_SECONDS
+from models.base import Rejected
+from models.small.speech_to_text import SpeechToText
 
 KINDS = [
     ("WAV", "PCM_U8"),

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.small.object_detection.labels import LABELS
 from models.object_detection.scoring import all_right, hits, mean_average_precision
+from models.small.object_detection.labels import LABELS
 
 Boxes = list[dict[str, Any]]
 

@@ -15,12 +15,12 @@ from sklearn.linear_model import LogisticRegression
 from models.base import Asked, Decoded
 from models.nn.convolution import Parameters
 from models.nn.onnx_inference import BATCH, session
+from models.object_detection.scoring import all_right, hits
 from models.small.object_detection.data.generation import Labelled
 from models.small.object_detection.decoding import Candidates, candidates, doubt
 from models.small.object_detection.images import Geometry
 from models.small.object_detection.labels import LABELS
 from models.small.object_detection.policy import greedy
-from models.object_detection.scoring import all_right, hits
 from models.small.object_detection.task import ObjectDetection
 from models.small.object_detection.training.network import Detector
 from models.small.object_detection.training.onnx_export import Calibration, to_onnx

@@ -16,7 +16,12 @@ from models.small.object_detection.data.generation import Labelled, examples, ma
 from models.small.object_detection.task import ObjectDetection
 from models.small.object_detection.training.feedback import DetectionFeedback, SplitFeedback, feedback
 from models.small.object_detection.training.finalization import figures, finish
-from models.small.object_detection.training.fine_tuning_loop import FineTuningPlan, TuningScenes, fit_further, mean_losses
+from models.small.object_detection.training.fine_tuning_loop import (
+    FineTuningPlan,
+    TuningScenes,
+    fit_further,
+    mean_losses,
+)
 from models.small.object_detection.training.network import Detector
 from models.small.object_detection.training.onnx_export import Calibration, calibration_of, from_onnx
 

@@ -70,7 +70,7 @@ def train_from_scratch(
 
 def _data_card(recipe: Recipe) -> dict[str, Any]:
     return {
-        "objects": "drawn by models/small/object_detection/data/objects.py, not photographed; no instance is in two splits",
+        "objects": "drawn by models/small/object_detection/data/objects.py; no instance is in two splits",
         "instances of each class": {split: len(numbers) for split, numbers in INSTANCES.items()},
         "photographs": {split: [asdict(photograph) for photograph in all_] for split, all_ in PHOTOGRAPHS.items()},
         "photographs are": "made smaller (at most 560 pixels); no photograph is in two splits",

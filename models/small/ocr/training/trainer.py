@@ -78,7 +78,7 @@ class OcrTrainer(CtcTrainer):
             "scan shares": {split: list(share) for split, share in SCAN_SHARES.items()},
             "scans": {split: len(digit_scans(split).digits) for split in SCAN_SHARES},
             "fonts": {split: [family.name for family in families] for split, families in FAMILIES.items()},
-            "texts": "invented and common words, numbers and codes (models/small/ocr/data/words.py); codes without I and O",
+            "texts": "words, numbers and codes (models/small/ocr/data/words.py); codes without I and O",
             "lines": {"train": len(data.train), "validation": len(data.validation), "test": 2 * self.sizes.held_out},
             "licence of data": {
                 "load_digits": "CC BY 4.0 (UCI Machine Learning Repository, Optical Recognition of Handwritten Digits)",

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from models.base import Sample
 from models.audio.files import RATE, read_audio
-from models.small.speech_to_text.data.acoustics import RecordingConditions, record
 from models.audio.recording import Samples
+from models.base import Sample
+from models.small.speech_to_text.data.acoustics import RecordingConditions, record
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 HELD_OUT = Path(__file__).parents[1] / "held_out"

@@ -13,14 +13,14 @@ from multiprocessing import get_context
 import numpy as np
 from numpy.random import Generator
 
+from models.audio.files import RATE
+from models.audio.recording import Samples
 from models.base import OnStep
 from models.nn.ctc import LabelledSignal
-from models.audio.files import RATE
 from models.small.speech_to_text.data.acoustics import RecordingConditions, record
 from models.small.speech_to_text.data.vocabulary import phrase
 from models.small.speech_to_text.data.voices import Split, need_espeak, speak, voice_settings
 from models.small.speech_to_text.mel import log_mel
-from models.audio.recording import Samples
 
 ROOM = RecordingConditions()
 TAKES = 3

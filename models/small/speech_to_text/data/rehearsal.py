@@ -1,4 +1,4 @@
-"""`python -m models.small.speech_to_text.data.rehearsal`: recordings of the first training, for fine-tuning to rehearse.
+"""`python -m models.small.speech_to_text.data.rehearsal`: the first training's recordings, to rehearse.
 
 One of each phrase, of those that the shipped version was fitted to and chosen by. They ship, so that retraining
 needs no espeak-ng.

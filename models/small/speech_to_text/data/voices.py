@@ -14,8 +14,8 @@ import numpy as np
 import soundfile
 from numpy.random import Generator
 
-from models.base import Untrainable
 from models.audio.recording import Samples
+from models.base import Untrainable
 
 Split = Literal["train", "validation", "test"]
 

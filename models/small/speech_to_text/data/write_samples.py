@@ -15,13 +15,13 @@ import soundfile
 import soxr
 from numpy.random import Generator
 
-from models.base import Sample
 from models.audio.files import RATE
+from models.audio.recording import Samples
+from models.base import Sample
 from models.small.speech_to_text.data.acoustics import RecordingConditions, record
 from models.small.speech_to_text.data.clips import HELD_OUT, LIST, SAMPLES
 from models.small.speech_to_text.data.generation import ROOM, Speech, spoken
 from models.small.speech_to_text.data.voices import UNHEARD_ACCENTS
-from models.audio.recording import Samples
 
 SEED = 1_000
 CLIPS = 300

@@ -211,3 +211,16 @@ async def test_the_loader_continues_after_a_refused_unload(
         assert "letters-1 can't be unloaded" in caplog.text
         log.publish(make_route_change(champion="2", shadows=("1",)))
         await wait_loaded(mlserver, "1", "2")
+
+
+async def test_a_version_of_other_features_is_not_loaded_and_the_log_says_why(
+    config: Settings, mlserver: FakeMLServer, log: FakeSubscription, impatient: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    artifact = blob_store(config).put(MODEL)
+    model = ModelRef(name="letters", version="3")
+    async with run_loader(config, mlserver):
+        log.publish(ModelRegistered(task="letters", model=model, artifact=artifact, card={}, preprocess_version="0"))
+        log.publish(make_route_change(champion="3", shadows=("1",)))
+        await wait_loaded(mlserver, "1")
+    assert "letters-3 cannot be loaded" in caplog.text
+    assert "features of preprocess version 0" in caplog.text

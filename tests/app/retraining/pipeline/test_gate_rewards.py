@@ -1,5 +1,8 @@
 """Rewards decide alone where labels are too few, object where they are enough, and say nothing in doubt."""
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
 import numpy as np
 import pytest
 
@@ -18,7 +21,7 @@ def evidence(value: float, doubts: tuple[str, ...] = (), spread: float = 0.1) ->
 def test_an_identical_candidate_is_refused() -> None:
     _, reason = check_rewards(evidence(0.0, spread=0.0), BOUNDS, alone=True)
     assert reason == (
-        "By the log the value changes by +0.0000, at 95% between +0.0000 and +0.0000: the lower end must exceed 0."
+        "By the log the value changes by +0.0000, at 96.96% between +0.0000 and +0.0000: the lower end must exceed 0."
     )
 
 
@@ -61,3 +64,16 @@ def test_candidates_that_are_tried_at_once_share_the_error_where_rewards_decide(
     assert of_three["off_policy_low"] < alone["off_policy_low"]
     beside = [check_rewards(evidence(0.05), BOUNDS, False, candidates)[0] for candidates in (1, 3)]
     assert beside[0] == beside[1]
+
+
+def test_evaluations_that_saw_some_of_the_rewards_share_the_error_of_the_level() -> None:
+    since = datetime(2026, 3, 1, tzinfo=UTC)
+    seen = replace(evidence(0.05), since=since)
+    before, after = [since - timedelta(days=1)], [since + timedelta(days=1)]
+
+    def low(earlier: list[datetime], alone: bool = True) -> float:
+        return check_rewards(seen, BOUNDS, alone, earlier_evaluations=earlier)[0]["off_policy_low"]
+
+    assert low(after) < low(before)
+    assert low(after * 2) < low(after)
+    assert low(after, alone=False) == low([], alone=False)

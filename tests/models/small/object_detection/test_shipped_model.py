@@ -13,10 +13,10 @@ import pytest
 import models.small.object_detection
 from models.base import EvaluatedSample
 from models.nn.onnx_inference import judge, session
+from models.object_detection.scoring import all_right
 from models.small.object_detection import ObjectDetection
 from models.small.object_detection.data.scenes import held_out_scenes
 from models.small.object_detection.decoding import MAX_BOXES
-from models.object_detection.scoring import all_right
 from models.small.object_detection.training.evaluation import decoded, parity
 from models.small.object_detection.training.network import Detector
 from models.small.object_detection.training.onnx_export import Calibration, from_onnx, to_onnx

@@ -11,16 +11,16 @@ import pytest
 from numpy.random import default_rng
 
 import models.small.speech_to_text
+from models.audio.files import RATE, read_audio
+from models.audio.recording import Samples
 from models.base import Asked, Decoded, EvaluatedSample
 from models.nn.conv_ctc import ConvCtc
 from models.nn.conv_ctc_onnx import from_onnx
 from models.nn.ctc_evaluation import parity
 from models.nn.onnx_inference import judge, padded_inputs, run, session
 from models.small.speech_to_text import SpeechToText
-from models.audio.files import RATE, read_audio
 from models.small.speech_to_text.data.clips import wav
 from models.small.speech_to_text.mel import FRAME_SECONDS
-from models.audio.recording import Samples
 from models.small.speech_to_text.training.network import SIGNAL
 from models.speech_to_text.word_errors import word_error_rate
 

@@ -26,7 +26,8 @@ words = st.lists(st.text("abcdefgh", min_size=1, max_size=4), max_size=6)
 def test_serving_needs_none_of_the_training_libraries() -> None:
     heavy = "{'jax', 'optax', 'onnx', 'sklearn', 'matplotlib', 'pandas', 'scipy'}"
     code = (
-        "import sys; from models.small.speech_to_text import SpeechToText; task = SpeechToText(); sample = task.samples()[0];"
+        "import sys; from models.small.speech_to_text import SpeechToText; task = SpeechToText();"
+        "sample = task.samples()[0];"
         "task.preprocess(sample.payload); next(task.demonstration(0));"
         f"assert not {heavy} & set(sys.modules), {heavy} & set(sys.modules);"
         "assert not {'app', 'faust', 'pyflink', 'aiokafka'} & set(sys.modules)"

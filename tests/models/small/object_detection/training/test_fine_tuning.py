@@ -16,12 +16,12 @@ from models.base import Asked, Untrainable
 from models.nn.convolution import Parameters
 from models.nn.onnx_inference import session
 from models.nn.weight_interpolation import TunedParameters
+from models.object_detection.scoring import all_right
 from models.small.object_detection import ObjectDetection
 from models.small.object_detection.data.generation import Labelled
 from models.small.object_detection.data.scenes import held_out_scenes
 from models.small.object_detection.images import SIDE, Geometry
 from models.small.object_detection.labels import LABELS
-from models.object_detection.scoring import all_right
 from models.small.object_detection.training import evaluation
 from models.small.object_detection.training.feedback import DetectionFeedback, feedback
 from models.small.object_detection.training.fine_tuning import (

@@ -7,8 +7,8 @@ import pytest
 from numpy.random import default_rng
 
 from models.audio.files import RATE
-from models.small.speech_to_text.data.acoustics import RecordingConditions, record
 from models.audio.recording import Samples
+from models.small.speech_to_text.data.acoustics import RecordingConditions, record
 
 STILL = RecordingConditions(tempo=0.0, reverberant=0.0, narrow=0.0, noisy=0.0, softest_peak_db=0.0)
 

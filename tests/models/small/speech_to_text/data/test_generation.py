@@ -6,7 +6,14 @@ import pytest
 from models.base import Untrainable
 from models.small.speech_to_text.data.generation import make_utterances
 from models.small.speech_to_text.data.vocabulary import MAX_WORDS, VOCABULARY, phrase
-from models.small.speech_to_text.data.voices import ACCENTS, UNHEARD_ACCENTS, VARIANTS, VoiceSettings, speak, voice_settings
+from models.small.speech_to_text.data.voices import (
+    ACCENTS,
+    UNHEARD_ACCENTS,
+    VARIANTS,
+    VoiceSettings,
+    speak,
+    voice_settings,
+)
 from models.small.speech_to_text.mel import MELS
 from models.small.speech_to_text.symbols import unknown_symbols
 
