@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from models.base import Untrainable
 from models.datasets import OutputPair, Row, rows, why_nothing
-from models.nn.conv_ctc import ConvCtc
 from models.nn.ctc_batches import Example
+from models.nn.ctc_network import CtcNetwork
 from models.nn.ctc_posterior import ObservedLine
 from models.nn.reward_reading import Reading, reading
 from models.nn.reward_weights import baseline, weight
@@ -59,7 +59,7 @@ class CtcFeedback:
 
 
 def feedback(
-    dataset: Path, signal: str, network: ConvCtc, widest: int, encode: Callable[[str], list[int]], score: Score
+    dataset: Path, signal: str, network: CtcNetwork, widest: int, encode: Callable[[str], list[int]], score: Score
 ) -> CtcFeedback:
     """Read the rows of a dataset that have feedback; those of the split `test` are not read. Raises `Untrainable`.
 
@@ -117,7 +117,7 @@ class _LeftOut(Exception):
 @dataclass(frozen=True)
 class _ExampleReader:
     signal: str
-    network: ConvCtc
+    network: CtcNetwork
     widest: int
     encode: Callable[[str], list[int]]
 
