@@ -65,7 +65,7 @@ def test_everything_below_v1_is_a_route(brokerless: Settings) -> None:
         ("POST", "/v1/feedback", CORRECTION, "feedback"),
         ("DELETE", "/v1/feedback/1", None, "feedback"),
         ("POST", "/v1/blobs", {}, "feedback"),
-        ("POST", "/v1/models/small/ocr/1:promote", {"reason": "better"}, "operate"),
+        ("POST", "/v1/models/ocr/1:promote", {"reason": "better"}, "operate"),
         ("POST", "/v1/retraining/ocr", {}, "operate"),
     ],
 )

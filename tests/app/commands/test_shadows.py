@@ -43,4 +43,4 @@ def test_shadows_are_printed_with_their_losses_and_the_best(
     ]
     result = CliRunner().invoke(cli, ["models", "compare", "ocr", "--json"])
     assert json.loads(result.stdout) == COMPARISON | ending
-    assert paths == ["/v1/models/small/ocr/shadows?version=2&version=3", "/v1/models/small/ocr/shadows?"]
+    assert paths == ["/v1/models/ocr/shadows?version=2&version=3", "/v1/models/ocr/shadows?"]

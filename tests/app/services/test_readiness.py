@@ -73,7 +73,7 @@ async def test_a_stage_without_progress_on_overdue_records_is_not_ready_and_its_
 async def test_readiness_names_a_routed_version_that_mlserver_lacks(platform: Settings) -> None:
     async with fake_processes(platform, mlserver="404 Not Found"):
         assert (await check_readiness(platform)).parts["mlserver"].detail == "it answers with status 404"
-    async with fake_processes(platform, served={"/v2/health/ready", "/v2/models/small/ocr-1/versions/1/ready"}):
+    async with fake_processes(platform, served={"/v2/health/ready", "/v2/models/ocr-1/versions/1/ready"}):
         mlserver = (await check_readiness(platform)).parts["mlserver"]
     assert mlserver.detail == "it does not serve letters version 1"
 
