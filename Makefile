@@ -54,7 +54,7 @@ clean: ## Remove the virtual environment and caches; the state in HINDSIGHT_HOME
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist site
 	find app agents models tables tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
-$(READY): pyproject.toml uv.lock app/system/jars.lock
+$(READY): pyproject.toml uv.lock app/system/jars.lock $(wildcard models/*/versions/*/manifest.json)
 	@[ -n "$(PYTHON)" ] || { echo "error: no Python 3.11 was found on PATH."; \
 		echo "  Remedy: install it (Debian, Ubuntu: python3.11 and python3.11-venv; macOS: brew install python@3.11)," \
 		"or name it: make PYTHON=/path/to/python3.11"; exit 1; } >&2
@@ -68,4 +68,5 @@ $(READY): pyproject.toml uv.lock app/system/jars.lock
 	@echo "Installing the locked dependencies"
 	@$(BIN)/uv sync --frozen
 	@$(BIN)/python -m app.system.jars
+	@$(BIN)/hindsight models pull
 	@touch $@

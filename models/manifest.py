@@ -28,7 +28,11 @@ class Package(_Part):
     """A published package that a file is taken from."""
 
     index: str = Field(pattern="^(pypi|npm)$", description="Where packages of this kind are published: pypi or npm.")
-    name: str = Field(description="The package's name and exact version, such as rapidocr==3.10.0.")
+    name: str = Field(
+        pattern=r"^@?[A-Za-z0-9][A-Za-z0-9._/-]*==[A-Za-z0-9][A-Za-z0-9.+_-]*$",
+        description="The package's name and exact version, such as rapidocr==3.10.0.",
+    )
+    platform: str = Field("", description="That of the wheel, such as manylinux_2_34_x86_64, if others don't have it.")
     members: tuple[str, ...] = Field(
         description="The paths in the package, in the order in which `convert` takes them."
     )

@@ -13,6 +13,7 @@ import typer
 
 from app.commands.arguments import TaskArgument
 from app.commands.shadows import compare
+from app.commands.weights import pull
 
 if TYPE_CHECKING:
     from app.registry.changes import RegistryWriter
@@ -45,6 +46,7 @@ def register(cli: typer.Typer) -> None:
     models.command(epilog="Example: hindsight models show ocr 2")(show)
     models.command(epilog="Example: hindsight models freeze ocr --reason 'the scanner is being replaced'")(freeze)
     models.command(epilog="Example: hindsight models unfreeze ocr")(unfreeze)
+    models.command(epilog="Examples: hindsight models pull; hindsight models pull ocr --json")(pull)
     cli.add_typer(models, name="models")
 
 

@@ -15,10 +15,13 @@ from app.embedded import status as statuses
 from app.errors import SetupError, describe
 from app.events import topics
 from app.kafka import clients
+from app.registry import shipped
+from app.registry.packaged_version import COMMAND
 from app.settings import Settings
 from app.storage.blob_store import blob_store
 from app.system import disk, jars, java
 from app.system.pyflink import PYTHON_REMEDY, find_python_library
+from app.tasks import load_task
 
 Status = Literal["ok", "warn", "fail"]
 BROKER_SECONDS = 5.0
@@ -42,6 +45,7 @@ def run_checks(config: Settings) -> list[Check]:
         _check_python(),
         *_run_guarded("java", lambda: [Check("java", "ok", java.runtime_version())]),
         *_run_guarded("jars", lambda: [_check_jars()]),
+        *_run_guarded("weights", lambda: list(_check_weights(config))),
         _check_thread_mode(config),
         _check_prometheus(),
         *_run_guarded("home", lambda: [_check_home(config)]),
@@ -81,6 +85,25 @@ def _check_jars() -> Check:
         remedy = "Fetch them with `make setup`, or start the platform."
         return Check("jars", "warn", f"{len(missing)} are not yet in {jars.jar_directory()}", remedy)
     return Check("jars", "ok", f"{len(jars.read_lock())} in {jars.jar_directory()}, checksums match")
+
+
+def _check_weights(config: Settings) -> Iterator[Check]:
+    """Check the files of each task's shipped versions that come from packages."""
+    whole = 0
+    for name in config.tasks:
+        try:
+            versions = shipped.packaged_versions(config.cache, load_task(config, name))
+        except SetupError as error:
+            yield Check(f"weights: {name}", "warn", error.message, error.remedy)
+            continue
+        for version in versions:
+            if damaged := version.damaged_files():
+                detail = f"version {version.number}: {', '.join(damaged)} missing or damaged in {version.directory}"
+                remedy = f"Fetch them with `{COMMAND} {name}`."
+                yield Check(f"weights: {name}", "warn", detail, remedy)
+            else:
+                whole += 1
+    yield Check("weights", "ok", f"{whole} versions in {config.cache / 'models'}, checksums match")
 
 
 def _check_thread_mode(config: Settings) -> Check:

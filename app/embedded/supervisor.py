@@ -20,12 +20,15 @@ from app.embedded.process import GRACE_SECONDS, SupervisedProcess
 from app.embedded.watchdog import Watchdog
 from app.errors import SetupError
 from app.kafka import provisioning
+from app.registry import shipped, weights
 from app.settings import CHECKOUT, Settings
 from app.storage.blob_store import blob_store
 from app.system import disk, jars, java
+from app.tasks import load_tasks
 
 BROKER = probes.BROKER
 JAR_PROCESSES = {BROKER, "preprocess"}
+MODEL_SERVER = "mlserver"
 BROKER_START_SECONDS = 120.0
 BROKER_GRACE_SECONDS = 20.0
 WATCHDOG_RETRY_SECONDS = 5.0
@@ -144,10 +147,16 @@ class Supervisor:
         if JAR_PROCESSES & commands.keys():
             java.java_binary()
             await asyncio.to_thread(jars.fetch_jars)
+        if MODEL_SERVER in commands:
+            await asyncio.to_thread(self._pull_weights)
         self._orphan_guard = orphans.start_guard(home)
         for index, (name, command) in enumerate(commands.items(), start=1):
             printer = ConsolePrinter(name, index, self._console, self._verbose)
             self.processes[name] = SupervisedProcess(name, command, self.config, printer, self._write_pids)
+
+    def _pull_weights(self) -> None:
+        for task in load_tasks(self.config).values():
+            weights.pull(self.config, shipped.packaged_versions(self.config.cache, task))
 
     def _commands(self) -> dict[str, str]:
         lines = parse_procfile(self._procfile.read_text()).processes

@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError
 
 from app.errors import SetupError
 from app.registry.registry import TaskModels
-from app.registry.shipped import shipped_champion, shipped_versions
+from app.registry.shipped import require_weights, shipped_champion, shipped_versions
 from app.registry.subscription import read_registry
 from app.registry.version_files import fetch_version
 from app.settings import Settings
@@ -27,6 +27,7 @@ def version_path(settings: Settings, task: Task, number: str | None) -> tuple[st
     number = number or shipped_champion(task).version
     paths = shipped_versions(task)
     if number in paths:
+        require_weights(task, number)
         return number, paths[number]
     try:
         models = asyncio.run(read_registry(settings, [task])).tasks[task.name]

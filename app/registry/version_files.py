@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from app.registry.packaged_version import COMMAND
 from app.registry.registry import ModelVersion
 from app.settings import Settings
 from app.storage.blobs import BlobStore
@@ -30,13 +31,20 @@ def fetch_version(version: ModelVersion, blobs: BlobStore, settings: Settings, d
     directory.mkdir(parents=True, exist_ok=True)
     try:
         if version.registration is None:
-            return place_version(Path(version.artifact), directory)
+            return _place_shipped(Path(version.artifact), directory)
         content = blobs.get(version.artifact, settings.max_blob_bytes)
         files = Manifest.parse(content).files if content.startswith(b"{") else {}
         contents = {name: blobs.get(_uri(file.sha256), settings.max_blob_bytes) for name, file in files.items()}
         return write_version(directory, content, contents, None)
     except ValueError as error:
         raise error if isinstance(error, Rejected) else Rejected("bad_manifest", str(error)) from error
+
+
+def _place_shipped(path: Path, directory: Path) -> Path:
+    try:
+        return place_version(path, directory)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error.filename} is not there; `{COMMAND}` fetches it") from error
 
 
 def _uri(sha256: str) -> str:

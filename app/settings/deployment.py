@@ -29,7 +29,12 @@ class Settings(RenamedSettings, BaseSettings):
     }
 
     home: Path = Field(CHECKOUT / ".hindsight", description="The state directory: the broker's log, blobs, models.")
-    cache: Path = Field(Path.home() / ".cache" / "hindsight", description="Downloaded jars, shared by all checkouts.")
+    cache: Path = Field(
+        Path.home() / ".cache" / "hindsight", description="Downloaded jars and weights, shared by all checkouts."
+    )
+    offline: bool = Field(
+        False, description="Whether set-up may use no network: the cache must have the jars and weights."
+    )
     host: str = Field(
         "127.0.0.1", description="The address that the API binds to; an address other than loopback needs an API key."
     )

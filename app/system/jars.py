@@ -4,7 +4,6 @@
 the lock.
 """
 
-import errno
 import hashlib
 import json
 import sys
@@ -22,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from app.errors import SetupError
 from app.settings import MiB, settings
+from app.system.downloads import LOCAL_ERRNOS, MAX_ATTEMPTS, TIMEOUT_SECONDS, offline_error, unwritable_error
 
 LOCK = Path(__file__).with_name("jars.lock")
 KAFKA = ("org.apache.kafka:kafka_2.13:4.1.2", "org.slf4j:slf4j-simple:1.7.36")
@@ -31,10 +31,8 @@ CODECS = ("zstd-jni", "lz4-java", "snappy-java")
 """Compression codecs of Kafka's clients, except gzip: the connector does not contain them."""
 
 MAX_PARALLEL_DOWNLOADS = 6
-MAX_ATTEMPTS = 4
 FileStamp = list[int | str]
 """Size, mtime and sha256 of a verified file."""
-LOCAL_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 @dataclass(frozen=True)
@@ -82,6 +80,8 @@ def fetch_jars(jars: list[Jar] | None = None) -> list[Path]:
     """Fetch the missing ones of these jars (by default all) into the cache, verified. Return the paths of all."""
     jars = read_lock() if jars is None else jars
     missing = [jar for jar in jars if not is_verified(jar)]
+    if missing and settings().offline:
+        raise offline_error([jar.filename for jar in missing], settings().cache, jar_directory(), "make setup")
     if missing:
         _download_all(missing)
     return [jar_directory() / jar.filename for jar in jars]
@@ -143,7 +143,7 @@ def _download_all(jars: list[Jar]) -> None:
         jar_directory().mkdir(parents=True, exist_ok=True)
         temporary = tempfile.TemporaryDirectory(dir=jar_directory(), prefix=".partial-")
     except OSError as error:
-        raise _local_error(error) from error
+        raise unwritable_error("jars", jar_directory(), error) from error
     console = Console(stderr=True)
     console.print(
         f"Fetching {len(jars)} jars from Maven Central into {jar_directory()}", highlight=False, soft_wrap=True
@@ -178,7 +178,7 @@ def _download(jar: Jar, folder: Path, add_received: Callable[[int], None]) -> No
     def progress(_filename: str, _size: int) -> Iterator[Callable[[int], None]]:
         yield add_received
 
-    context = MavenContext(PythonResolver(progress_callback=progress), repo_cache=folder, timeout=30)
+    context = MavenContext(PythonResolver(progress_callback=progress), repo_cache=folder, timeout=TIMEOUT_SECONDS)
     group, name, version = jar.coordinate.split(":")
     artifact = context.project(group, name).at_version(version).artifact()
     for attempt in range(MAX_ATTEMPTS):
@@ -189,7 +189,7 @@ def _download(jar: Jar, folder: Path, add_received: Callable[[int], None]) -> No
             break
         except (OSError, RuntimeError) as error:  # jgo raises the errors of requests (OSError), RuntimeError for HTTP
             if isinstance(error, OSError) and error.errno in LOCAL_ERRNOS:
-                raise _local_error(error) from error
+                raise unwritable_error("jars", jar_directory(), error) from error
             if attempt == MAX_ATTEMPTS - 1:
                 raise SetupError(
                     f"{jar.coordinate} cannot be fetched from Maven Central: {error}",
@@ -200,13 +200,6 @@ def _download(jar: Jar, folder: Path, add_received: Callable[[int], None]) -> No
             time.sleep(2**attempt)
     _verify(path, jar)
     path.replace(jar_directory() / jar.filename)
-
-
-def _local_error(error: OSError) -> SetupError:
-    return SetupError(
-        f"The jars cannot be written to {jar_directory()}: {error.strerror}.",
-        "Free some space there, or set HINDSIGHT_CACHE to a directory on a disk that is writable and has 1 GiB free.",
-    )
 
 
 def write_lock() -> None:

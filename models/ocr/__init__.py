@@ -1,1 +1,5 @@
-"""From a picture of writing to its text."""
+"""From pages and pictures of lines to their text."""
+
+from models.ocr.task import Ocr
+
+__all__ = ["Ocr"]

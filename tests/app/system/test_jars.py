@@ -11,6 +11,7 @@ from jgo.maven import PythonResolver
 from app.errors import SetupError
 from app.settings import Settings
 from app.system import jars
+from app.system.downloads import MAX_ATTEMPTS
 
 CONTENT = b"a jar"
 JAR = jars.Jar("some.group:thing:1.0", hashlib.sha256(CONTENT).hexdigest())
@@ -102,7 +103,7 @@ def test_temporary_network_errors_are_retried(cache: Path, monkeypatch: pytest.M
 
 
 def test_the_error_without_a_network_has_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    FakeMavenCentral(monkeypatch, *[OSError("no route to host")] * jars.MAX_ATTEMPTS)
+    FakeMavenCentral(monkeypatch, *[OSError("no route to host")] * MAX_ATTEMPTS)
     with pytest.raises(SetupError, match="cannot be fetched from Maven Central: no route to host") as caught:
         jars.fetch_jars([JAR])
     assert "HINDSIGHT_CACHE" in caught.value.remedy
@@ -113,3 +114,16 @@ def test_a_full_disk_is_not_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SetupError, match="No space left on device") as caught:
         jars.fetch_jars([JAR])
     assert "Free some space" in caught.value.remedy
+
+
+def test_offline_no_network_is_tried_and_the_error_says_what_to_copy(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jars, "settings", lambda: Settings(cache=cache.parent, offline=True))
+    central = FakeMavenCentral(monkeypatch, CONTENT)
+    with pytest.raises(SetupError, match=r"thing-1\.0\.jar is not in .* HINDSIGHT_OFFLINE") as caught:
+        jars.fetch_jars([JAR])
+    assert "copy jars of its cache" in caught.value.remedy
+    assert central.answers == [CONTENT]
+    (cache / JAR.filename).write_bytes(CONTENT)
+    assert jars.fetch_jars([JAR]) == [cache / JAR.filename]

@@ -1,0 +1,33 @@
+"""Cut lines out of a page, upright and of the height that the networks take."""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from models.ocr.rectangles import Floats, size
+
+HEIGHT = 48
+MIN_WIDTH, MAX_WIDTH = 16, 3_200
+"""Longer lines are squeezed."""
+
+
+def crop(page: Image.Image, rectangle: Floats, paper: int) -> NDArray[np.uint8]:
+    """Return the line in a rectangle, uint8 (48, width); what lies beyond the page is `paper`."""
+    length, height = size(rectangle)
+    width = int(np.clip(round(length * HEIGHT / max(height, 1.0)), MIN_WIDTH, MAX_WIDTH))
+    reduction = max(1, round(height / HEIGHT))  # drawn larger at first, so that nothing falls between two pixels
+    across, down = reduction * width, reduction * HEIGHT
+    right, below = (rectangle[1] - rectangle[0]) / across, (rectangle[3] - rectangle[0]) / down
+    inverse = (right[0], below[0], rectangle[0, 0], right[1], below[1], rectangle[0, 1])
+    drawn = page.transform((across, down), Image.Transform.AFFINE, inverse, Image.Resampling.BICUBIC, fillcolor=paper)
+    return np.asarray(drawn.reduce(reduction) if reduction > 1 else drawn)
+
+
+def paper_level(page: NDArray[np.uint8]) -> int:
+    """Return the level of most of a page, from a sample of its pixels."""
+    return int(np.median(page[::7, ::7]))
+
+
+def turned(line: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a line that stood on its head."""
+    return np.ascontiguousarray(line[::-1, ::-1])

@@ -1,0 +1,138 @@
+"""The runtime of `ocr`: finds the lines of pages, cuts them out and reads them, those of all pages of a call together.
+
+A version is `detector.onnx`, `recognizer.onnx`, `orientation.onnx` and, where the recogniser is in two parts,
+`recognizer_head.onnx`, which takes what `recognizer.onnx` returns. The manifest's option `space_weight` is described
+at `Recognizer`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from models.manifest import VersionFiles
+from models.ocr import crops, rectangles
+from models.ocr.detection import Detector
+from models.ocr.orientation import OrientationClassifier
+from models.ocr.recognition import ALTERNATIVES, Reading, Recognizer
+from models.ocr.strips import whole_line
+from models.runtimes import Execution, Runtime, TensorSpec
+from models.runtimes.base import Tensors
+
+DETECTOR, RECOGNIZER, HEAD, ORIENTATION = (
+    "detector.onnx",
+    "recognizer.onnx",
+    "recognizer_head.onnx",
+    "orientation.onnx",
+)
+UNSURE = 0.85
+"""Lines read with less certainty are asked whether they stand on their heads."""
+_UINT8, _INT32, _FLOAT32 = np.dtype(np.uint8), np.dtype(np.int32), np.dtype(np.float32)
+
+
+class Line(NamedTuple):
+    """A line of a page: of which event and page, where, and its picture, uint8 (48, width)."""
+
+    event: int
+    page: int
+    rectangle: NDArray[np.float64]
+    picture: NDArray[np.uint8]
+
+    def turned(self) -> "Line":
+        """Return the line read from its other end."""
+        return self._replace(rectangle=rectangles.turned(self.rectangle), picture=crops.turned(self.picture))
+
+
+class PageReader(Runtime):
+    """Reads pages.
+
+    Inputs: `pixels` uint8 (batch, pixels), the pages' grey levels one after the other, and `sizes` int32 (batch, pages,
+    2), the height and width of each page, 0 where there is none. Outputs, zero where there is no line: `polygons`
+    float32 (batch, lines, 4, 2) in pixels, `pages` int32 (batch, lines), `frames` int32 (batch, lines), and of each
+    frame the code points of the most probable symbols, `symbols` int32 (batch, lines, frames, alternatives), 0 for
+    none, with their `probabilities` float32.
+    """
+
+    inputs: ClassVar[Mapping[str, TensorSpec]] = {
+        "pixels": TensorSpec(_UINT8, (None, None)),
+        "sizes": TensorSpec(_INT32, (None, None, 2)),
+    }
+    outputs: ClassVar[Mapping[str, TensorSpec]] = {
+        "polygons": TensorSpec(_FLOAT32, (None, None, 4, 2)),
+        "pages": TensorSpec(_INT32, (None, None)),
+        "frames": TensorSpec(_INT32, (None, None)),
+        "symbols": TensorSpec(_INT32, (None, None, None, ALTERNATIVES)),
+        "probabilities": TensorSpec(_FLOAT32, (None, None, None, ALTERNATIVES)),
+    }
+
+    def __init__(self, files: VersionFiles, execution: Execution) -> None:
+        """Open the networks. Raises `KeyError` if the manifest lacks one."""
+        head = execution.open(files.path(HEAD)) if HEAD in files.manifest.files else None
+        self._detector = Detector(execution.open(files.path(DETECTOR)))
+        self._recognizer = Recognizer(
+            execution.open(files.path(RECOGNIZER)), head, float(str(files.manifest.options.get("space_weight", 1.0)))
+        )
+        self._orientation = OrientationClassifier(execution.open(files.path(ORIENTATION)))
+
+    def run(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
+        """Return the lines of each event's pages. Raises `ValueError` for sizes that don't fit the pixels."""
+        lines = [
+            Line(event, number, rectangle, picture)
+            for event, number, page in _pages(feeds["pixels"], feeds["sizes"])
+            for rectangle, picture in self._cut(page)
+        ]
+        readings = self._recognizer.read([line.picture for line in lines])
+        self._read_turned(lines, readings)
+        return _outputs(len(feeds["pixels"]), lines, readings)
+
+    def _cut(self, page: NDArray[np.uint8]) -> Iterator[tuple[NDArray[np.float64], NDArray[np.uint8]]]:
+        """Yield the rectangle and the picture of each line of a page."""
+        found = whole_line(page, self._detector.find)
+        image, paper = Image.fromarray(page), crops.paper_level(page)
+        for rectangle in found:
+            yield rectangle, crops.crop(image, rectangle, paper)
+
+    def _read_turned(self, lines: list[Line], readings: list[Reading]) -> None:
+        """Read lines that may stand on their heads from the other end too, and keep the surer reading of each."""
+        unsure = [place for place, reading in enumerate(readings) if reading.certainty() < UNSURE]
+        probabilities = self._orientation.turned([lines[place].picture for place in unsure])
+        doubted = [place for place, probability in zip(unsure, probabilities, strict=True) if probability > 0.5]
+        others = [lines[place].turned() for place in doubted]
+        for place, other, reading in zip(
+            doubted, others, self._recognizer.read([line.picture for line in others]), strict=True
+        ):
+            if reading.certainty() > readings[place].certainty():
+                lines[place], readings[place] = other, reading
+
+
+def _pages(pixels: NDArray[Any], sizes: NDArray[Any]) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
+    """Yield event, number and grey levels of each page."""
+    for event in range(len(pixels)):
+        start = 0
+        for number, (height, width) in enumerate(sizes[event].tolist()):
+            end = start + height * width
+            if min(height, width) < 0 or end > pixels.shape[1]:
+                raise ValueError(f"pages of {sizes[event].tolist()} pixels do not fit into {pixels.shape[1]:,} pixels")
+            if end > start:
+                yield event, number, np.asarray(pixels[event, start:end], np.uint8).reshape(height, width)
+            start = end
+
+
+def _outputs(events: int, lines: Sequence[Line], readings: Sequence[Reading]) -> dict[str, NDArray[Any]]:
+    places = [0] * events
+    most = max(np.bincount([line.event for line in lines], minlength=1)) if lines else 0
+    longest = max((len(reading.symbols) for reading in readings), default=0)
+    outputs = {
+        name: np.zeros((events, most, *tail), spec.dtype)
+        for (name, spec), tail in zip(
+            PageReader.outputs.items(), ((4, 2), (), (), *[(longest, ALTERNATIVES)] * 2), strict=True
+        )
+    }
+    for line, reading in zip(lines, readings, strict=True):
+        at, frames = (line.event, places[line.event]), len(reading.symbols)
+        places[line.event] += 1
+        outputs["polygons"][at], outputs["pages"][at], outputs["frames"][at] = line.rectangle, line.page, frames
+        outputs["symbols"][at][:frames], outputs["probabilities"][at][:frames] = reading
+    return outputs
