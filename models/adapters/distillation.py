@@ -41,16 +41,15 @@ class Distillation:
         return (self.frames[rng.integers(len(self.frames), size=self.drawn)],)
 
     def loss(self, parameters: Parameters, *drawn: jax.Array) -> jax.Array:
-        """Return the mean divergence of drawn frames (Kullback and Leibler), weighted."""
-        cross_entropy, entropy = self._entropies(parameters, *drawn)
-        return WEIGHT * (cross_entropy - entropy)
+        """Return the mean divergence of drawn frames, weighted."""
+        return WEIGHT * self._divergence(parameters, *drawn)
 
-    def mean_loss(self, parameters: Parameters) -> float:
-        """Return the mean cross-entropy of all frames: the head's own entropy at its start."""
-        return float(jax.jit(self._entropies)(parameters, jnp.asarray(self.frames))[0])
+    def divergence(self, parameters: Parameters) -> float:
+        """Return the mean divergence of all frames, in nats."""
+        return float(jax.jit(self._divergence)(parameters, jnp.asarray(self.frames)))
 
-    def _entropies(self, parameters: Parameters, frames: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def _divergence(self, parameters: Parameters, frames: jax.Array) -> jax.Array:
+        """Return the mean divergence of Kullback and Leibler."""
         before = jax.nn.log_softmax(self.head.scores(self.head.initial(), frames))
         after = jax.nn.log_softmax(self.head.scores(parameters, frames))
-        probabilities = jnp.exp(before)
-        return -jnp.sum(probabilities * after, axis=-1).mean(), -jnp.sum(probabilities * before, axis=-1).mean()
+        return jnp.sum(jnp.exp(before) * (before - after), axis=-1).mean()
