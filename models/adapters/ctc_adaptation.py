@@ -13,7 +13,7 @@ from models.adapters.open_head import OpenHead
 from models.nn.convolution import Parameters
 from models.nn.ctc_batches import CtcFittingPlan, Example
 from models.nn.ctc_feedback import CtcFeedback
-from models.nn.ctc_fine_tuning import Guesser
+from models.nn.ctc_fine_tuning import GUESSING_REPEATS, Guesser
 from models.nn.ctc_fitting import fit_passes
 from models.nn.spec_augment import masked
 from models.nn.weight_interpolation import Trial, TunedParameters, interpolated, least_loss
@@ -56,7 +56,8 @@ def adapt(
         return [*plain, *guesser.examples(observed, parameters, number)]
 
     penalty = Distillation.of(head, rehearsal.train)
-    fitted = fit_passes(head, parent, draw, plan.epochs, plan, on_step, penalty).parameters
+    passes = plan.epochs * (GUESSING_REPEATS if observed else 1)
+    fitted = fit_passes(head, parent, draw, passes, plan, on_step, penalty).parameters
 
     def trial(share: float) -> Trial:
         parameters = interpolated(parent, fitted, share)

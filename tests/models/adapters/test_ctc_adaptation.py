@@ -19,7 +19,7 @@ from models.nn.weight_interpolation import TunedParameters
 WIDTH, CLASSES = 8, 40
 LAYER = LinearLayer((6 * np.eye(WIDTH, CLASSES)).astype(np.float32), np.zeros(CLASSES, np.float32))
 """Feature k is the strength of class k; the blank is class 0."""
-TEST_PLAN = replace(PLAN, epochs=12, rate=5e-2, columns=320, buckets=(16,))
+TEST_PLAN = replace(PLAN, epochs=12, rate=5e-2, columns=160, buckets=(16,))
 TAKEN_FOR = {1: 2, 3: 4}
 """Symbols that the new source writes almost like others."""
 
@@ -101,10 +101,11 @@ def test_rewards_teach_without_a_true_text() -> None:
             observed, lambda labels: Levenshtein.distance(served, labels) == wrong, None if wrong else served
         )
 
-    train, validation = ([scored(line) for line in examples(count, seed)] for count, seed in ((40, 1), (20, 2)))
+    train, validation = ([scored(line) for line in examples(20, seed)] for seed in (1, 2))
     tuned = tune(CtcFeedback(SplitFeedback([], train), SplitFeedback([], validation), 0.0))
+    assert tuned.share > 0
     drifted = lines(60, 3, drifted=True)
-    assert errors(HEAD.merged(tuned.parameters), *drifted) < 0.5 * errors(LAYER, *drifted)
+    assert errors(HEAD.merged(tuned.parameters), *drifted) < errors(LAYER, *drifted)
 
 
 def test_a_head_that_is_as_it_was_diverges_from_itself_by_nothing() -> None:
