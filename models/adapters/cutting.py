@@ -16,7 +16,7 @@ class Cut(NamedTuple):
     head: onnx.ModelProto
 
 
-def last_layer(model: onnx.ModelProto, output: str = "") -> onnx.NodeProto:
+def last_layer(model: onnx.ModelProto, output: str = "") -> Any:
     """Return the last operator with weights before an output, by default the first.
 
     Between them there may be what has one input that is not a constant, such as an activation or a bias. Raises
@@ -55,7 +55,7 @@ def cut(model: onnx.ModelProto, tensor: str = "") -> Cut:
 
 
 def _part(model: onnx.ModelProto, extractor: Any, inputs: Sequence[str], outputs: Sequence[str]) -> onnx.ModelProto:
-    part = extractor.extract_model(inputs, outputs)
+    part: onnx.ModelProto = extractor.extract_model(inputs, outputs)
     onnx.helper.set_model_props(part, {entry.key: entry.value for entry in model.metadata_props})
     del part.graph.value_info[:]
     return part

@@ -17,8 +17,8 @@ from models.adapters.linear_layer import Floats
 from models.adapters.open_head import OpenHead
 from models.nn.convolution import Parameters
 
-WEIGHT = 5.0
-"""Of a frame's divergence, beside the loss of a symbol, which has about as many frames."""
+WEIGHT = 15.0
+"""Of a frame's divergence, beside the loss of a symbol, which has about five frames."""
 
 
 @dataclass(frozen=True, eq=False)

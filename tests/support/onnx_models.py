@@ -1,7 +1,10 @@
 """Small ONNX models, written as text, and what they answer."""
 
+from typing import Any
+
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import helper, numpy_helper, parser
 
 from models.nn.onnx_inference import session
@@ -24,7 +27,7 @@ def classifier(layers: str, outputs: str = "float[n, t, 4] p", **weights: tuple[
 PLAIN = "h = MatMul(x, w) f = Relu(h) z = MatMul(f, v) s = Add(z, b) i = Identity(s) p = Softmax<axis = 2>(i)"
 
 
-def run(model: onnx.ModelProto, feed: np.ndarray) -> np.ndarray:
+def run(model: onnx.ModelProto, feed: NDArray[Any]) -> NDArray[Any]:
     served = session(model.SerializeToString())
     (output,) = served.run(None, {served.get_inputs()[0].name: feed})
     return np.asarray(output)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from rapidfuzz.distance import Levenshtein
@@ -17,7 +18,7 @@ from models.nn.ctc_posterior import ObservedLine
 from models.nn.weight_interpolation import TunedParameters
 
 WIDTH, CLASSES = 8, 40
-LAYER = LinearLayer((6 * np.eye(WIDTH, CLASSES)).astype(np.float32), np.zeros(CLASSES, np.float32))
+LAYER = LinearLayer(6 * np.eye(WIDTH, CLASSES, dtype=np.float32), np.zeros(CLASSES, np.float32))
 """Feature k is the strength of class k; the blank is class 0."""
 TEST_PLAN = replace(PLAN, epochs=12, rate=5e-2, columns=160, buckets=(16,))
 TAKEN_FOR = {1: 2, 3: 4}
@@ -110,7 +111,7 @@ def test_rewards_teach_without_a_true_text() -> None:
 
 def test_a_head_that_is_as_it_was_diverges_from_itself_by_nothing() -> None:
     distillation = Distillation.of(HEAD, REHEARSAL.train)
-    drawn = distillation.draw(np.random.default_rng(0))
+    drawn = [jnp.asarray(array) for array in distillation.draw(np.random.default_rng(0))]
     assert float(distillation.loss(HEAD.initial(), *drawn)) == pytest.approx(0, abs=1e-5)
     moved = [(weights + 0.1, bias) for weights, bias in HEAD.initial()]
     moved[0] = (moved[0][0].at[:, 2].add(1.0), moved[0][1])

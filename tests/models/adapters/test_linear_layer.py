@@ -1,7 +1,10 @@
 """The last layer of a model is read and replaced, in whichever operator it is."""
 
+from typing import Any
+
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 import pytest
 
 from models.adapters.cutting import cut
@@ -27,7 +30,7 @@ MODELS = {
 }
 
 
-def rows(values: np.ndarray, kind: str) -> np.ndarray:
+def rows(values: NDArray[Any], kind: str) -> NDArray[Any]:
     """The features or scores of each frame, (frames, values)."""
     return (values.transpose(0, 2, 1) if kind == "conv" else values).reshape(-1, 5 if 5 in values.shape else 4)
 

@@ -1,6 +1,7 @@
 """What is read leans towards known symbols and words, and without either it is the most probable text."""
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,13 +12,13 @@ from models.nn.ctc_biasing import Lexicon, most_probable, with_prior
 SPACE = 3
 
 
-def frames(probabilities: list[list[float]]) -> tuple[np.ndarray, np.ndarray]:
+def frames(probabilities: list[list[float]]) -> tuple[Any, Any]:
     """All classes of each frame, and their log probabilities."""
     array = np.array(probabilities)
     return np.tile(np.arange(array.shape[1]), (len(array), 1)), np.log(array)
 
 
-def drawn(seed: int, count: int = 4) -> tuple[np.ndarray, np.ndarray]:
+def drawn(seed: int, count: int = 4) -> tuple[Any, Any]:
     return frames(np.random.default_rng(seed).dirichlet(np.ones(4), count).tolist())
 
 
@@ -35,7 +36,8 @@ def test_the_text_is_the_one_with_the_highest_probability_times_bonuses(seed: in
         (probability,) = label_probabilities(log_probs[None], np.array([len(log_probs)]), [list(text)])
         return float(probability * np.exp(lexicon.gain(text, complete=True)))
 
-    assert most_probable(classes, log_probs, lexicon, beam=1000) == list(max(texts(4), key=value))
+    best = max(texts(4), key=value)
+    assert most_probable(classes, log_probs, lexicon, beam=1000) == list(best)
 
 
 def test_a_known_word_is_read_in_place_of_one_that_is_a_little_more_probable() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from app.registry.shipped import shipped_versions
 from models import tensors
-from models.base import Trained, Untrainable
+from models.base import Features, Trained, Untrainable
 from models.datasets import Row, rows
 from models.manifest import Manifest, write_version
 from models.nn.ctc_feedback import LeftOut
@@ -38,7 +38,7 @@ def line(text: str, height: int, place: int = 0) -> dict[str, Any]:
 
 def row(lines: list[dict[str, Any]], height: int = 100, **more: Any) -> Row:
     page = np.random.default_rng(0).integers(0, 255, (height, 200)).astype(np.uint8)
-    features = {
+    features: Features = {
         "pixels": page.ravel(),
         "sizes": np.array([page.shape], np.int32),
         "displayed": np.array([page.shape], np.float32),
