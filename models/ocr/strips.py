@@ -16,13 +16,20 @@ Rectangles = list[NDArray[np.float64]]
 
 
 def whole_line(page: NDArray[np.uint8], find: Callable[[NDArray[np.uint8]], Rectangles]) -> Rectangles:
-    """Return the rectangles of a page's lines; of a picture of one line, that of the whole picture."""
+    """Return the rectangles of a page's lines; of a picture of one line, that of the whole picture.
+
+    Without rows above and below the line, if they are more than half of the picture.
+    """
     height, width = page.shape
-    whole = [rectangles.of_page(width, height)]
     if height <= MAX_STRIP_HEIGHT:
-        return whole
+        return [rectangles.level(0, 0, width, height)]
     found = find(page)
-    return whole if height <= MAX_LINE_HEIGHT and _are_one_row(found) else found
+    if height > MAX_LINE_HEIGHT or not _are_one_row(found):
+        return found
+    top = max(0.0, min((line[:, 1].min() for line in found), default=0.0))
+    bottom = min(float(height), max((line[:, 1].max() for line in found), default=height))
+    whole = bottom - top > height / 2
+    return [rectangles.level(0, 0, width, height) if whole else rectangles.level(0, top, width, bottom)]
 
 
 def _are_one_row(found: Rectangles) -> bool:

@@ -100,7 +100,7 @@ class Ocr(Task):
         if unread := int(event.features["pages"]) - len(texts):
             output["unread_pages"] = unread
         confidence = float(np.mean([line["confidence"] for line in lines])) if lines else _CONFIDENCE_WITHOUT_TEXT
-        return Decoded(output, confidence, joint_probabilities([line.served for line in served])[1])
+        return Decoded(output, confidence, float(joint_probabilities([line.served for line in served])[1]))
 
     def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
         """Return `{"text": ...}`, and the lines if it names any, see `models.ocr.corrections`. Raises `Rejected`."""

@@ -11,7 +11,9 @@ from app.inference.predictor import stack_inputs
 from app.registry.shipped import shipped_versions
 from app.testing import TaskTests
 from models.base import Asked, Decoded
+from models.datasets import Row
 from models.ocr import Ocr
+from models.ocr.off_policy import served_probability
 from models.ocr.samples import shipped
 from models.runtimes import Execution, Runtime, open_version
 
@@ -95,3 +97,14 @@ def test_an_explored_text_has_the_probability_with_which_it_is_drawn() -> None:
     for text, propensity in expected.items():
         share = np.mean([decoded.output["text"] == text for decoded in drawn])
         assert share == pytest.approx(propensity, abs=4 * np.sqrt(propensity * (1 - propensity) / 200) + 0.01)
+
+
+def test_a_version_that_logged_an_explored_text_values_it_with_its_propensity() -> None:
+    task = Ocr(explore=0.5)
+    features = task.preprocess(SAMPLES["receipt.tif"].payload)
+    outputs = reader().run(stack_inputs(task, [features]))
+    for number in range(5):
+        [decoded] = task.decode(outputs, [Asked(f"ocr:{number}", features)])
+        row = Row(features, "train", decoded.output, decoded.propensity, None, 1.0, "app", f"ocr:{number}")
+        event = {name: output[0] for name, output in outputs.items()}
+        assert served_probability(event, row, explore=0.5) == pytest.approx(decoded.propensity, rel=1e-4)
