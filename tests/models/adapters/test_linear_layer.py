@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 import pytest
+from numpy.typing import NDArray
 
 from models.adapters.cutting import cut
 from models.adapters.linear_layer import LinearLayer, read_layer, updated, with_layer
