@@ -65,9 +65,13 @@ def _only_line(row: Row) -> NDArray[np.uint8]:
 
 def whole_picture(features: Features) -> NDArray[np.uint8]:
     """Return the first page as one line, uint8 (48, width)."""
-    page = _pages(features)[0]
+    return as_line(_pages(features)[0])
+
+
+def as_line(page: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a page as one line, uint8 (48, width)."""
     height, width = page.shape
-    return _crop(page, rectangles.of_page(width, height))
+    return _crop(page, rectangles.level(0, 0, width, height))
 
 
 def _picture(row: Row, line: Mapping[str, Any]) -> NDArray[np.uint8]:

@@ -7,8 +7,7 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image, ImageFilter
 
-from models.ocr import crops, rectangles
-from models.ocr.training.feedback import LinePicture
+from models.ocr.training.feedback import LinePicture, as_line
 from models.small.ocr.data.drifted import slanted
 from models.small.ocr.data.generation import digit_scans, split_fonts
 from models.small.ocr.data.lines import digit_line, photographed
@@ -28,9 +27,7 @@ def made_lines(count: int, seed: int) -> Iterator[LinePicture]:
         else:
             text = _symbols(rng) if kind == 1 else text_line(rng)
             ink = _DRAWN[int(rng.integers(len(_DRAWN)))](printed_line(text, _font(rng), rng), rng)
-        image = photographed(ink, rng)
-        picture = crops.crop(image, rectangles.of_page(*image.size), crops.paper_level(np.asarray(image)))
-        yield LinePicture(picture, text)
+        yield LinePicture(as_line(np.asarray(photographed(ink, rng))), text)
 
 
 def _symbols(rng: Generator) -> str:
