@@ -5,7 +5,7 @@ takes what `recognizer.onnx` returns. The manifest's option `space_weight` is de
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,17 @@ UNSURE = 0.9
 """Lines read with less certainty may stand on their heads. That the recogniser is surer of the right way up tells more
 than PP-OCR's classifier of orientation, as measured: it misses 3 % of lines instead of 22 %."""
 _UINT8, _INT32, _FLOAT32 = np.dtype(np.uint8), np.dtype(np.int32), np.dtype(np.float32)
+INPUTS: Mapping[str, TensorSpec] = {
+    "pixels": TensorSpec(_UINT8, (None, None)),
+    "sizes": TensorSpec(_INT32, (None, None, 2)),
+}
+OUTPUTS: Mapping[str, TensorSpec] = {
+    "polygons": TensorSpec(_FLOAT32, (None, None, 4, 2)),
+    "pages": TensorSpec(_INT32, (None, None)),
+    "frames": TensorSpec(_INT32, (None, None)),
+    "symbols": TensorSpec(_INT32, (None, None, None, ALTERNATIVES)),
+    "probabilities": TensorSpec(_FLOAT32, (None, None, None, ALTERNATIVES)),
+}
 
 
 class Line(NamedTuple):
@@ -49,20 +60,9 @@ class PageReader(Runtime):
     none, with their `probabilities` float32.
     """
 
-    inputs: ClassVar[Mapping[str, TensorSpec]] = {
-        "pixels": TensorSpec(_UINT8, (None, None)),
-        "sizes": TensorSpec(_INT32, (None, None, 2)),
-    }
-    outputs: ClassVar[Mapping[str, TensorSpec]] = {
-        "polygons": TensorSpec(_FLOAT32, (None, None, 4, 2)),
-        "pages": TensorSpec(_INT32, (None, None)),
-        "frames": TensorSpec(_INT32, (None, None)),
-        "symbols": TensorSpec(_INT32, (None, None, None, ALTERNATIVES)),
-        "probabilities": TensorSpec(_FLOAT32, (None, None, None, ALTERNATIVES)),
-    }
-
     def __init__(self, files: VersionFiles, execution: Execution) -> None:
         """Open the networks. Raises `KeyError` if the manifest lacks one."""
+        self.inputs, self.outputs = INPUTS, OUTPUTS
         head = execution.open(files.path(HEAD)) if HEAD in files.manifest.files else None
         self._detector = Detector(execution.open(files.path(DETECTOR)))
         self._recognizer = Recognizer(
@@ -117,9 +117,7 @@ def _outputs(events: int, lines: Sequence[Line], readings: Sequence[Reading]) ->
     longest = max((len(reading.symbols) for reading in readings), default=0)
     outputs = {
         name: np.zeros((events, most, *tail), spec.dtype)
-        for (name, spec), tail in zip(
-            PageReader.outputs.items(), ((4, 2), (), (), *[(longest, ALTERNATIVES)] * 2), strict=True
-        )
+        for (name, spec), tail in zip(OUTPUTS.items(), ((4, 2), (), (), *[(longest, ALTERNATIVES)] * 2), strict=True)
     }
     for line, reading in zip(lines, readings, strict=True):
         at, frames = (line.event, places[line.event]), len(reading.symbols)

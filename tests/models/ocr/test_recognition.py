@@ -1,9 +1,12 @@
 """With a small network in two parts. Its frames are a line's columns: dark is `a`, light is `b`, grey is nothing."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from models.ocr.recognition import Recognizer
@@ -12,7 +15,7 @@ WEIGHTS = np.array([[0, -9, 9, 0]], np.float32)
 BIAS = np.array([3, 0, 0, 2.5], np.float32)
 
 
-def session(nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray], rank: int) -> onnxruntime.InferenceSession:
+def session(nodes: list[onnx.NodeProto], constants: dict[str, NDArray[Any]], rank: int) -> onnxruntime.InferenceSession:
     graph = helper.make_graph(
         nodes,
         "part",
@@ -41,11 +44,11 @@ def recognizer(space_weight: float = 1.0) -> Recognizer:
     return Recognizer(session(BODY, AXES, 4), session(HEAD, {"weights": WEIGHTS, "bias": BIAS}, 3), space_weight)
 
 
-def line(*levels: int) -> np.ndarray:
+def line(*levels: int) -> NDArray[Any]:
     return np.tile(np.array(levels, np.uint8), (48, 1))
 
 
-def best(symbols: np.ndarray) -> str:
+def best(symbols: NDArray[Any]) -> str:
     return "".join(chr(symbol) if symbol else "-" for symbol in symbols[:, 0])
 
 

@@ -2,9 +2,11 @@
 
 from functools import cache
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from app.inference.predictor import stack_inputs
@@ -39,13 +41,13 @@ def read(*payloads: bytes) -> list[Decoded]:
     return TestOcr.task.decode(outputs, [Asked("ocr:1", event) for event in features])
 
 
-def png(pixels: np.ndarray) -> bytes:
+def png(pixels: NDArray[Any]) -> bytes:
     content = BytesIO()
     Image.fromarray(pixels).save(content, "PNG")
     return content.getvalue()
 
 
-def line_image(name: str = "printed-05.jpg") -> np.ndarray:
+def line_image(name: str = "printed-05.jpg") -> NDArray[Any]:
     return np.asarray(Image.open(BytesIO(SAMPLES[name].payload)).convert("L"))
 
 
