@@ -126,10 +126,9 @@ def test_the_new_version_reads_as_the_head_says(trained: Trained, tmp_path: Path
 
 
 def test_the_card_says_what_was_learned_from(trained: Trained) -> None:
-    assert trained.card["dataset"] == "abc"
-    assert trained.card["seed"] == 3
-    assert trained.card["feedback"]["train corrections"] == len(SAMPLES) - 1
-    assert json.loads(json.dumps(trained.card)) == trained.card
+    card = json.loads(json.dumps(trained.card))
+    assert (card["dataset"], card["seed"]) == ("abc", 3)
+    assert card["feedback"]["train corrections"] == len(SAMPLES) - 1
 
 
 def test_it_starts_from_a_version_of_ocr_and_a_dataset(tmp_path: Path) -> None:
