@@ -36,7 +36,7 @@ def lines(count: int, seed: int, drifted: bool = False) -> tuple[list[Floats], l
             frames[2 * place, label], frames[2 * place + 1, 0] = 1.0, 1.0
             if drifted and label in TAKEN_FOR:
                 frames[2 * place, TAKEN_FOR[label]], frames[2 * place, 7] = 1.2, 1.0
-        features.append(frames + rng.normal(0, 0.05, frames.shape).astype(np.float32))
+        features.append(frames + np.asarray(rng.normal(0, 0.05, frames.shape), np.float32))
         labels.append(text)
     return features, labels
 
