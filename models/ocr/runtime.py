@@ -15,7 +15,7 @@ from models.manifest import VersionFiles
 from models.ocr import crops, rectangles
 from models.ocr.detection import Detector
 from models.ocr.recognition import ALTERNATIVES, Reading, Recognizer
-from models.ocr.strips import whole_line
+from models.ocr.strips import places_of_lines
 from models.runtimes import Execution, Runtime, TensorSpec
 from models.runtimes.base import Tensors
 
@@ -44,6 +44,8 @@ class Line(NamedTuple):
     page: int
     rectangle: NDArray[np.float64]
     picture: NDArray[np.uint8]
+    others: tuple["Line", ...] = ()
+    """The same line cut out otherwise."""
 
     def turned(self) -> "Line":
         """Return the line read from its other end."""
@@ -72,30 +74,32 @@ class PageReader(Runtime):
     def run(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
         """Return the lines of each event's pages. Raises `ValueError` for sizes that don't fit the pixels."""
         lines = [
-            Line(event, number, rectangle, picture)
+            line
             for event, number, page in _pages(feeds["pixels"], feeds["sizes"])
-            for rectangle, picture in self._cut(page)
+            for line in self._cut(event, number, page)
         ]
         readings = self._recognizer.read([line.picture for line in lines])
-        self._read_turned(lines, readings)
+        self._read_again(lines, readings)
         return _outputs(len(feeds["pixels"]), lines, readings)
 
-    def _cut(self, page: NDArray[np.uint8]) -> Iterator[tuple[NDArray[np.float64], NDArray[np.uint8]]]:
-        """Yield the rectangle and the picture of each line of a page."""
-        found = whole_line(page, self._detector.find)
+    def _cut(self, event: int, number: int, page: NDArray[np.uint8]) -> Iterator[Line]:
+        """Yield the lines of a page."""
         image, paper = Image.fromarray(page), crops.paper_level(page)
-        for rectangle in found:
-            yield rectangle, crops.crop(image, rectangle, paper)
+        for places in places_of_lines(page, self._detector.find):
+            first, *others = (Line(event, number, place, crops.crop(image, place, paper)) for place in places)
+            yield first._replace(others=tuple(others))
 
-    def _read_turned(self, lines: list[Line], readings: list[Reading]) -> None:
-        """Read unsure lines, which may stand on their heads, from the other end too, and keep the surer reading."""
+    def _read_again(self, lines: list[Line], readings: list[Reading]) -> None:
+        """Read unsure lines from the other end too, for they may stand on their heads, and cut out otherwise.
+
+        The surest reading of each stays.
+        """
         unsure = [place for place, reading in enumerate(readings) if reading.certainty() < UNSURE]
-        others = [lines[place].turned() for place in unsure]
-        for place, other, reading in zip(
-            unsure, others, self._recognizer.read([line.picture for line in others]), strict=True
-        ):
+        again = [(place, line) for place in unsure for line in (lines[place].turned(), *lines[place].others)]
+        read = self._recognizer.read([line.picture for _, line in again])
+        for (place, line), reading in zip(again, read, strict=True):
             if reading.certainty() > readings[place].certainty():
-                lines[place], readings[place] = other, reading
+                lines[place], readings[place] = line, reading
 
 
 def _pages(pixels: NDArray[Any], sizes: NDArray[Any]) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
