@@ -22,7 +22,7 @@ PLAN = CtcFittingPlan(epochs=15, rate=3e-3, columns=1_600, buckets=(40, 64, 104,
 """`epochs` are passes over the feedback; the columns of a signal are frames."""
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """The interpolation weights that are tried."""
-MAX_DIVERGENCE = 0.003
+MAX_DIVERGENCE = 0.002
 """In nats a frame, from what the frozen head said of rehearsed lines. Errors elsewhere rose by at most 1 % up to it."""
 
 

@@ -17,17 +17,26 @@ from models.small.ocr.data.words import text_line
 SYMBOLS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!\"#$%&'()*+,-./:;<=>?@[]_{}€£§ÄÖÜäöüßéèçñåøæ"
 
 
-def made_lines(count: int, seed: int) -> Iterator[LinePicture]:
-    """Yield lines of digit scans, and plain, slanted and coarse print of words and codes."""
+def printed_lines(count: int, seed: int) -> Iterator[LinePicture]:
+    """Yield plain, slanted and coarse print of words, of codes, and of symbols by chance."""
     rng = np.random.default_rng([seed, 23])
     for number in range(count):
-        kind = number % 5
-        if kind == 0:
-            ink, text = digit_line(digit_scans("train"), rng)
-        else:
-            text = _symbols(rng) if kind == 1 else text_line(rng)
-            ink = _DRAWN[int(rng.integers(len(_DRAWN)))](printed_line(text, _font(rng), rng), rng)
+        text = _TEXTS[number % len(_TEXTS)](rng)
+        ink = _DRAWN[int(rng.integers(len(_DRAWN)))](printed_line(text, _font(rng), rng), rng)
         yield LinePicture(as_line(np.asarray(photographed(ink, rng))), text)
+
+
+def scanned_lines(count: int, seed: int) -> Iterator[LinePicture]:
+    """Yield lines of handwritten digits, of which the pretrained network reads one in four wrong."""
+    rng = np.random.default_rng([seed, 24])
+    for _ in range(count):
+        ink, text = digit_line(digit_scans("train"), rng)
+        yield LinePicture(as_line(np.asarray(photographed(ink, rng))), text)
+
+
+def _codes(rng: Generator) -> str:
+    """Return capital letters and digits by chance, which are easily taken for each other."""
+    return "".join(rng.choice(list(SYMBOLS[:36]), int(rng.integers(6, 14))))
 
 
 def _symbols(rng: Generator) -> str:
@@ -61,3 +70,4 @@ def _coarse(ink: Image.Image, rng: Generator) -> Image.Image:
 
 
 _DRAWN: tuple[Callable[[Image.Image, Generator], Image.Image], ...] = (_plain, _slanted, _coarse)
+_TEXTS = (text_line, _codes, _symbols)

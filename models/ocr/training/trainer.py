@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from models.nn.ctc_feedback import LeftOut, collect, fitting_example
 from models.ocr.training.feedback import LinePicture, corrected_lines, only_line, sure_lines
 from models.ocr.training.figures import measured
 from models.ocr.training.recognizer import CutRecognizer
-from models.ocr.training.rehearsal import made_lines
+from models.ocr.training.rehearsal import printed_lines, scanned_lines
 
 SURE = 0.95
 """The least confidence of the log's lines that are rehearsed: the network was seldom wrong about them."""
@@ -25,9 +24,10 @@ SURE = 0.95
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many lines are rehearsed: made ones, and the log's own at most."""
+    """How many lines are rehearsed: printed ones, digit scans that are read right, and the log's own at most."""
 
-    made: int = 800
+    printed: int = 1_000
+    scanned: int = 150
     logged: int = 400
     validation: int = 5
     """One in so many is to choose by."""
@@ -91,19 +91,15 @@ class OcrAdapter:
         return score
 
     def _rehearsed(self, reader: "_Reader", log: _Log, seed: int) -> RehearsedSignals:
-        made = list(made_lines(self.sizes.made, seed))
-        features = reader.recognizer.features([line.picture for line in [*made, *log.sure]])
-        texts = reader.recognizer.texts(features, reader.recognizer.layer)
-        kept = [line for line, text, made_line in zip_longest(features, texts, made) if _right(text, made_line)]
-        signals = reader.head.signals(kept)
+        recognizer, scanned = reader.recognizer, list(scanned_lines(self.sizes.scanned, seed))
+        of_scans = recognizer.features([line.picture for line in scanned])
+        texts = recognizer.texts(of_scans, recognizer.layer)
+        right = [line for line, text, scan in zip(of_scans, texts, scanned, strict=True) if text == scan.text]
+        others = [*printed_lines(self.sizes.printed, seed), *log.sure]
+        signals = reader.head.signals([*right, *recognizer.features([line.picture for line in others])])
         every = self.sizes.validation
         train = [signal for place, signal in enumerate(signals) if place % every]
         return RehearsedSignals(train, signals[::every])
-
-
-def _right(text: str, made: LinePicture | None) -> bool:
-    """Return whether a made line is read right, but for spaces; the log's are taken for right."""
-    return made is None or text.replace(" ", "") == made.text.replace(" ", "")
 
 
 def _read(dataset: Path, logged: int) -> _Log:

@@ -19,7 +19,7 @@ from models.ocr import Ocr
 from models.ocr.runtime import HEAD, RECOGNIZER
 from models.ocr.samples import shipped
 from models.ocr.training.feedback import corrected_lines, sure_lines, whole_picture
-from models.ocr.training.rehearsal import made_lines
+from models.ocr.training.rehearsal import printed_lines, scanned_lines
 from models.ocr.training.trainer import OcrAdapter, Sizes
 from models.runtimes import open_version
 from tests.support.datasets import write_dataset
@@ -27,7 +27,7 @@ from tests.support.datasets import write_dataset
 TASK = Ocr()
 SAMPLES = [sample for sample in shipped() if sample.name.startswith("printed")][:6]
 PARENT = shipped_versions(TASK)["1"]
-SIZES = Sizes(made=10, logged=4, held_out=0)
+SIZES = Sizes(printed=8, scanned=2, logged=4, held_out=0)
 
 
 def line(text: str, height: int, place: int = 0) -> dict[str, Any]:
@@ -83,10 +83,11 @@ def test_lines_of_which_the_network_is_sure_are_rehearsed() -> None:
 
 
 def test_made_lines_repeat_by_seed_and_differ() -> None:
-    first, again = list(made_lines(6, 3)), list(made_lines(6, 3))
-    assert [one.text for one in first] == [one.text for one in again]
-    np.testing.assert_array_equal(first[2].picture, again[2].picture)
-    assert len({one.text for one in first}) == 6
+    for make in (printed_lines, scanned_lines):
+        first, again = list(make(6, 3)), list(make(6, 3))
+        assert [one.text for one in first] == [one.text for one in again]
+        np.testing.assert_array_equal(first[2].picture, again[2].picture)
+        assert len({one.text for one in first}) == 6
 
 
 def dataset_rows() -> Iterator[dict[str, Any]]:
