@@ -1,15 +1,15 @@
-"""Correct lines of a source that the pretrained recogniser is bad at: `python -m benchmarks.studies.adapters SOURCE`.
+"""Give feedback on a source that the pretrained recogniser is bad at: `python -m benchmarks.studies.adapters SOURCE`.
 
-The shipped version of `ocr` reads N lines of the source, all of which are corrected. A version is trained on them, and
-both are measured on other lines: of the source, and of what shall not be forgotten.
+The shipped version of `ocr` reads N lines of the source, each of which gets feedback: a correction, or a reward. A
+version is trained on them, and both are measured on other lines: of the source, and of what shall not be forgotten.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import process_time
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import numpy as np
 import typer
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from app.registry.shipped import shipped_versions
-from benchmarks.studies.drifted.dataset import serve_samples, write_dataset
+from benchmarks.studies.drifted.dataset import FeedbackKind, serve_samples, write_dataset
 from benchmarks.studies.drifted.source import DriftedSource, SourceSamples
 from models.base import EvaluatedSample, Sample, Trained
 from models.manifest import write_version
@@ -98,13 +98,19 @@ def draw(kind: str, split: Split, count: int, seed: int) -> list[Sample]:
     ]
 
 
-def corrected(kind: str, count: int, seed: int, version: Path) -> Trained:
-    """Return what the version's training makes of so many corrected lines."""
+def reward(output: Mapping[str, Any], truth: Mapping[str, Any]) -> float:
+    """Return 1 if the whole line is right, else -1."""
+    return -1.0 if errors(output, truth)[0] else 1.0
+
+
+def taught(kind: str, feedback: FeedbackKind, count: int, seed: int, version: Path) -> Trained:
+    """Return what the version's training makes of so many lines with feedback; without corrections, some are explored."""
     task = Ocr()
-    source = DriftedSource(Ocr, lambda *_: SourceSamples([], []), lambda *_: 0.0, lambda _: 0.0, "CER")
-    served = serve_samples(source, 0.0, draw(kind, "train", count, seed), version, f"adapters-{seed}")
+    source = DriftedSource(Ocr, lambda *_: SourceSamples([], []), reward, lambda _: 0.0, "CER")
+    explore = 0.0 if feedback == "correction" else 0.3
+    served = serve_samples(source, explore, draw(kind, "train", count, seed), version, f"adapters-{seed}")
     with TemporaryDirectory() as directory:
-        dataset = write_dataset(Path(directory) / "log", served, ["correction"] * count, SPLITS)
+        dataset = write_dataset(Path(directory) / "log", served, [feedback] * count, SPLITS)
         return train(task, dataset, version, seed, lambda *_: None)
 
 
@@ -133,15 +139,18 @@ def edits(judged: Sequence[EvaluatedSample]) -> NDArray[np.int64]:
 
 
 def main(
-    source: Annotated[str, typer.Argument(help=f"What is corrected, one of {', '.join(LINES)}.")] = "digits",
-    count: Annotated[int, typer.Option(help="Corrections, of which a fifth are to choose by.")] = 300,
+    source: Annotated[str, typer.Argument(help=f"What is taught, one of {', '.join(LINES)}.")] = "digits",
+    feedback: Annotated[str, typer.Option(help="correction, score (0 to 1), or reward (1 or -1).")] = "correction",
+    count: Annotated[int, typer.Option(help="Lines with feedback, of which a fifth are to choose by.")] = 300,
     test: Annotated[int, typer.Option(help="Lines of each kind to measure on.")] = 300,
     seed: int = 0,
 ) -> None:
     """Print the character error rates before and after."""
     before, started = shipped_versions(Ocr())["1"], process_time()
-    trained = corrected(source, count, seed, before)
-    print(f"# {count} corrections of `{source}`\n\n{process_time() - started:.0f} CPU seconds, reading included\n")
+    trained = taught(source, cast(FeedbackKind, feedback), count, seed, before)
+    print(
+        f"# {count} lines of `{source}` with a {feedback} each\n\n{process_time() - started:.0f} CPU seconds, reading included\n"
+    )
     print("| lines | n | CER before | after | change |\n|---|---:|---:|---:|---:|")
     with TemporaryDirectory() as directory:
         after = write_version(Path(directory) / "2", trained.model, trained.files, before)
