@@ -104,7 +104,7 @@ def reward(output: Mapping[str, Any], truth: Mapping[str, Any]) -> float:
 
 
 def taught(kind: str, feedback: FeedbackKind, count: int, seed: int, version: Path) -> Trained:
-    """Return what the version's training makes of so many lines with feedback; without corrections, some are explored."""
+    """Return what training makes of so many lines with feedback; without corrections, some are explored."""
     task = Ocr()
     source = DriftedSource(Ocr, lambda *_: SourceSamples([], []), reward, lambda _: 0.0, "CER")
     explore = 0.0 if feedback == "correction" else 0.3
@@ -148,9 +148,8 @@ def main(
     """Print the character error rates before and after."""
     before, started = shipped_versions(Ocr())["1"], process_time()
     trained = taught(source, cast(FeedbackKind, feedback), count, seed, before)
-    print(
-        f"# {count} lines of `{source}` with a {feedback} each\n\n{process_time() - started:.0f} CPU seconds, reading included\n"
-    )
+    seconds = process_time() - started
+    print(f"# {count} lines of `{source}` with a {feedback} each\n\n{seconds:.0f} CPU seconds, reading included\n")
     print("| lines | n | CER before | after | change |\n|---|---:|---:|---:|---:|")
     with TemporaryDirectory() as directory:
         after = write_version(Path(directory) / "2", trained.model, trained.files, before)
