@@ -28,8 +28,8 @@ class Reading(NamedTuple):
     probabilities: NDArray[np.float32]
 
     def certainty(self) -> float:
-        """Return the mean probability of the frames that show a symbol; 0 if none does."""
-        best = self.probabilities[self.symbols[:, 0] != BLANK, 0]
+        """Return the mean probability of the frames that show a symbol, no space; 0 if none does."""
+        best = self.probabilities[~np.isin(self.symbols[:, 0], (BLANK, ord(_SPACE))), 0]
         return float(best.mean()) if best.size else 0.0
 
 

@@ -69,6 +69,7 @@ def test_lines_are_read_alike_in_whatever_company() -> None:
 def test_a_weight_makes_spaces_more_probable() -> None:
     [plain], [weighted] = recognizer().read([line(128)]), recognizer(4.0).read([line(128)])
     assert (best(plain.symbols), best(weighted.symbols)) == ("-", " ")
+    assert weighted.certainty() == 0
     odds = weighted.probabilities[0, 0] / weighted.probabilities[0, 1]
     assert odds == pytest.approx(4 * plain.probabilities[0, 1] / plain.probabilities[0, 0], rel=1e-4)
 
