@@ -36,6 +36,7 @@ class Ocr(Task):
     name: ClassVar[str] = "ocr"
     preprocess_version: ClassVar[str] = "2"
     error_name: ClassVar[str] = "CER"
+    trainer: ClassVar[str | None] = "models.ocr.train:train"
     off_policy_evaluator: ClassVar[str | None] = "models.ocr.off_policy:evaluate_versions"
     max_payload_bytes: ClassVar[int] = 8 * 1024 * 1024
 
