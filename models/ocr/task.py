@@ -116,6 +116,10 @@ class Ocr(Task):
         """Return real files: pages, and lines of digit scans and of print."""
         return samples.shipped()
 
+    def demonstration(self, seed: int) -> Iterator[Sample]:
+        """Yield the shipped pages, then lines, with a page among every 50: a page takes as long as 50 lines."""
+        return samples.stream(seed)
+
     def drifted(self, seed: int) -> Iterator[Sample]:
         """Yield lines of held-out digit scans, which the network reads worse than print."""
         return samples.digit_lines(seed)
