@@ -3,8 +3,9 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,8 +16,14 @@ from app.errors import RequestRefused
 from app.events.base import ModelRef
 from app.events.memory import MemoryAnswer
 from app.monitoring import metrics
+from app.settings import MiB
 from models.base import Asked, Decoded, Features, Rejected, Task
 from models.input_statistics import finite
+
+MAX_CALL_BYTES = 8 * MiB
+"""The inputs of one call, but for a single event: large ones take long, and a call has a deadline."""
+MAX_PARALLEL_CALLS = 2
+"""Calls of one micro-batch at a time: one that waits for others would miss its deadline without being looked at."""
 
 
 class InferenceBackend(Protocol):
@@ -53,19 +60,23 @@ class Predictor:
     async def __call__(self, model: ModelRef, batch: Sequence[Asked]) -> list[PredictionResult | Rejected]:
         """Return a prediction or a rejection for each event, in order. Raises Unavailable if waiting may help.
 
-        Events with equal padded shapes share one call. The events of a refused call are tried one by one, so that a
-        bad event fails alone.
+        Events with equal padded shapes share a call of at most `MAX_CALL_BYTES`. The events of a refused call are tried
+        one by one, so that a bad event fails alone.
         """
         groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
         for index, event in enumerate(batch):
             groups[self._padded_shapes(self.task.inputs(event.features))].append(index)
         results: dict[int, PredictionResult | Rejected] = {}
 
-        async def predict(indices: list[int]) -> None:
-            group_results = await self._predict_group(model, [batch[index] for index in indices])
+        limit = asyncio.Semaphore(MAX_PARALLEL_CALLS)
+
+        async def predict(indices: Sequence[int]) -> None:
+            async with limit:
+                group_results = await self._predict_group(model, [batch[index] for index in indices])
             results.update(zip(indices, group_results, strict=True))
 
-        await asyncio.gather(*(predict(indices) for indices in groups.values()))
+        calls = (call for shapes, indices in groups.items() for call in _calls(shapes, indices))
+        await asyncio.gather(*map(predict, calls))
         return [results[index] for index in range(len(batch))]
 
     def _padded_shapes(self, inputs: Features) -> tuple[Any, ...]:
@@ -106,6 +117,14 @@ class Predictor:
             PredictionResult(prediction, elapsed, len(group), summary)
             for prediction, summary in zip(decoded, summaries, strict=True)
         ]
+
+
+def _calls(shapes: tuple[Any, ...], indices: list[int]) -> Iterator[list[int]]:
+    """Yield the events of a group, call by call."""
+    event_bytes = sum(np.dtype(dtype).itemsize * prod(shape) for _, dtype, shape in shapes)
+    size = max(1, MAX_CALL_BYTES // max(1, event_bytes))
+    for start in range(0, len(indices), size):
+        yield indices[start : start + size]
 
 
 class _DecodingFailed(Exception):

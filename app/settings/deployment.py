@@ -162,7 +162,7 @@ class Settings(RenamedSettings, BaseSettings):
     )
     batch_seconds: float = Field(0.0, ge=0, description="Maximum wait for a micro-batch to fill.")
     inference_deadline_seconds: float = Field(
-        30.0, gt=0, description="Deadline of one ModelInfer call. Ten minutes of speech take 4 s of two cores."
+        60.0, gt=0, description="Deadline of one ModelInfer call. Ten dense pages take 50 s of one core."
     )
     inference_attempts: int = Field(
         3, ge=1, description="Maximum number of attempts, without a batch, of a request that MLServer rejects."

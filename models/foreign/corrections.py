@@ -15,7 +15,7 @@ def checked_class(correction: Mapping[str, Any], field: str, names: Sequence[str
         raise Rejected("unknown_field", f"unknown fields: {', '.join(unknown)}; {shape}")
     value = correction.get(field)
     if not isinstance(value, str) or value not in names:
-        raise Rejected(f"unknown_{field}", f"{str(value)[:50]!r} is not known; {shape}")
+        raise Rejected("unknown_value", f"{str(value)[:50]!r} is not known; {shape}")
     return value
 
 

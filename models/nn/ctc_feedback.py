@@ -12,18 +12,18 @@ So below the baseline the loss is -log(1 - p(y)) instead, see `models.nn.ctc_fit
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
 from models.base import Untrainable
 from models.datasets import OutputPair, Row, rows, why_nothing
-from models.nn.conv_ctc import ConvCtc
 from models.nn.ctc_batches import Example
+from models.nn.ctc_network import CtcNetwork
 from models.nn.ctc_posterior import ObservedLine
 from models.nn.reward_reading import Reading, reading
 from models.nn.reward_weights import baseline, weight
@@ -59,28 +59,44 @@ class CtcFeedback:
 
 
 def feedback(
-    dataset: Path, signal: str, network: ConvCtc, widest: int, encode: Callable[[str], list[int]], score: Score
+    dataset: Path, signal: str, network: CtcNetwork, widest: int, encode: Callable[[str], list[int]], score: Score
 ) -> CtcFeedback:
-    """Read the rows of a dataset that have feedback; those of the split `test` are not read. Raises `Untrainable`.
+    """Read the rows of a dataset whose features have a signal of this name. Raises `Untrainable`.
 
-    `signal` is the name of the signal in their features. Wider signals than `widest` are left out, and so is a text
-    for which `encode` raises `KeyError`. A row with a label is a correction, whatever else it has.
+    Wider signals than `widest` are left out, and so is a text for which `encode` raises `KeyError`.
     """
-    read = _ExampleReader(signal, network, widest, encode)
+    return collect(rows(dataset), _ExampleReader(signal, network, widest, encode), score)
+
+
+class ExampleReader(Protocol):
+    """How a row's outputs become examples."""
+
+    def corrected(self, row: Row, label: Mapping[str, Any]) -> Sequence[Example]:
+        """Return the examples of a correction. Raises `LeftOut` and `Untrainable`."""
+
+    def example(self, row: Row, output: Mapping[str, Any]) -> Example:
+        """Return the only line of an output. Raises `LeftOut` and `Untrainable`."""
+
+
+def collect(dataset_rows: Iterable[Row], read: ExampleReader, score: Score) -> CtcFeedback:
+    """Return the feedback of rows, without those of the split `test`. Raises `Untrainable`.
+
+    A row with a label is a correction, whatever else it has.
+    """
     splits = {"train": SplitFeedback(), "validation": SplitFeedback()}
     rewarded: dict[str, list[_Rewarded]] = {name: [] for name in splits}
     counts: Counter[str] = Counter()
-    for row in rows(dataset):
+    for row in dataset_rows:
         if row.split == "test":
             continue
         try:
             if row.label is not None:
-                splits[row.split].corrected.append(read.example(row, row.label))
+                splits[row.split].corrected += read.corrected(row, row.label)
                 continue
             if row.reward is not None:
                 rewarded[row.split].append(_Rewarded(read.example(row, row.output), row.reward, weight(row.propensity)))
             splits[row.split].preferred += [_preferred(read, row, pair, score) for pair in row.preferences]
-        except _LeftOut as reason:
+        except LeftOut as reason:
             counts[f"left out: {reason}"] += 1
     rewards = [line.reward for line in rewarded["train"]]
     mean, explains = baseline(rewards, [line.weight for line in rewarded["train"]]), reading(rewards)
@@ -104,25 +120,29 @@ def _observed(line: _Rewarded, mean: float, explains: Reading, score: Score) -> 
     )
 
 
-def _preferred(read: "_ExampleReader", row: Row, pair: OutputPair, score: Score) -> ObservedLine:
+def _preferred(read: ExampleReader, row: Row, pair: OutputPair, score: Score) -> ObservedLine:
     """Return the row's line with a preference: where nothing explains it, the worse text becomes less probable."""
     better, worse = read.example(row, pair.better).labels, read.example(row, pair.worse)
     return ObservedLine(worse._replace(weight=-1.0), lambda labels: score(better, labels) > score(worse.labels, labels))
 
 
-class _LeftOut(Exception):
+class LeftOut(Exception):
     """Why a row can't be learned from."""
 
 
 @dataclass(frozen=True)
 class _ExampleReader:
     signal: str
-    network: ConvCtc
+    network: CtcNetwork
     widest: int
     encode: Callable[[str], list[int]]
 
+    def corrected(self, row: Row, label: Mapping[str, Any]) -> Sequence[Example]:
+        """Return the row's signal with the labels of its correction. Raises as `example` does."""
+        return [self.example(row, label)]
+
     def example(self, row: Row, output: Mapping[str, Any]) -> Example:
-        """Return the row's signal with the labels of an output. Raises `_LeftOut` and `Untrainable`."""
+        """Return the row's signal with the labels of an output. Raises `LeftOut` and `Untrainable`."""
         signal: NDArray[Any] | None = row.features.get(self.signal)
         if signal is None or signal.ndim != 2 or signal.shape[0] != self.network.height:
             raise Untrainable(
@@ -132,11 +152,16 @@ class _ExampleReader:
         try:
             labels = self.encode(output["text"])
         except KeyError:
-            raise _LeftOut("unknown symbol") from None
-        width = signal.shape[1]
-        if width > self.widest:
-            raise _LeftOut("too wide")
-        blanks = sum(first == second for first, second in pairwise(labels))  # equal symbols need one between them
-        if len(labels) + blanks > -(-width // self.network.time_stride):
-            raise _LeftOut("more symbols than fit")
-        return Example(signal, labels)
+            raise LeftOut("unknown symbol") from None
+        return fitting_example(signal, labels, self.widest, self.network.time_stride)
+
+
+def fitting_example(signal: NDArray[Any], labels: list[int], widest: int, time_stride: int = 1) -> Example:
+    """Return an example, if it is not too wide and its labels fit into its frames. Raises `LeftOut`."""
+    width = signal.shape[1]
+    if width > widest:
+        raise LeftOut("too wide")
+    blanks = sum(first == second for first, second in pairwise(labels))  # equal symbols need one between them
+    if len(labels) + blanks > -(-width // time_stride):
+        raise LeftOut("more symbols than fit")
+    return Example(signal, labels)

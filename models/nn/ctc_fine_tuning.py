@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.nn.conv_ctc import ConvCtc
 from models.nn.convolution import Parameters
 from models.nn.ctc_batches import CtcFittingPlan, Example
 from models.nn.ctc_feedback import CtcFeedback, SplitFeedback
 from models.nn.ctc_fitting import fit_passes, mean_loss
-from models.nn.ctc_posterior import Guess, ObservedLine, guessed_examples, guesses, unexplained
+from models.nn.ctc_network import CtcNetwork
+from models.nn.ctc_posterior import Distort, Guess, ObservedLine, guessed_examples, guesses, unexplained
+from models.nn.spec_augment import masked
 from models.nn.weight_interpolation import SHARES, Trial, TunedParameters, chosen, interpolated
 
 MAX_REPEATS = 4
@@ -33,7 +34,7 @@ class Rehearsal:
 
 
 def fine_tune(
-    network: ConvCtc,
+    network: CtcNetwork,
     parent: Parameters,
     feedback: CtcFeedback,
     rehearsal: Rehearsal,
@@ -46,7 +47,7 @@ def fine_tune(
     Each pass goes over the feedback once, with the texts of rewarded lines guessed anew, and over a part of the
     rehearsed data. How far to go is chosen on validation data, see `models.nn.weight_interpolation`.
     """
-    guesser = _Guesser(network, plan, space)
+    guesser = Guesser(network, plan, space)
     plain, observed = guesser.divided(feedback.train, readable := guesser.can_read(feedback.train.rewarded, parent))
     repeats = min(MAX_REPEATS, max(1, round(len(rehearsal.train) / len([*plain, *observed]))))
 
@@ -69,12 +70,13 @@ def fine_tune(
 
 
 @dataclass(frozen=True)
-class _Guesser:
+class Guesser:
     """What is known of texts that nobody gave, by a network's parameters."""
 
-    network: ConvCtc
+    network: CtcNetwork
     plan: CtcFittingPlan
     space: int
+    distort: Distort = masked
 
     def can_read(self, rewarded: Sequence[ObservedLine], parameters: Parameters) -> bool:
         """Return whether the rewards of wrong texts are explained often enough to be scores, or thumbs."""
@@ -91,7 +93,7 @@ class _Guesser:
     def examples(self, observed: Sequence[ObservedLine], parameters: Parameters, number: int) -> list[Example]:
         """Return the guessed examples of a pass."""
         guessed = self._guesses(observed, parameters, number)
-        return guessed_examples(observed, guessed, np.random.default_rng([self.plan.seed, number, 1]))
+        return guessed_examples(observed, guessed, np.random.default_rng([self.plan.seed, number, 1]), self.distort)
 
     def mean_loss(self, plain: Sequence[Example], observed: Sequence[ObservedLine], parameters: Parameters) -> float:
         """Return the loss of all feedback together, per symbol: about -log of its likelihood."""

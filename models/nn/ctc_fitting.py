@@ -1,8 +1,8 @@
 """Fitting a CTC network: its losses, AdamW, a warm-up and a cosine down to zero."""
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import cache
-from typing import Any
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -10,19 +10,32 @@ import numpy as np
 import optax
 from numpy.typing import NDArray
 
-from models.nn.conv_ctc import ConvCtc
 from models.nn.convolution import FittedParameters, Parameters
 from models.nn.ctc_batches import Batch, CtcFittingPlan, Example, batches, grouped, padded_batch
+from models.nn.ctc_network import CtcNetwork
 
 _MIN_DOUBT = 0.01
 """Bounds the loss of a negative example of which the network is nearly certain."""
+
+_COMPILED = 8
+"""Networks whose compiled functions are kept."""
 
 Draw = Callable[[int, Parameters], Sequence[Example]]
 """Return the examples of a pass, given its number and the parameters at its start."""
 
 
+class Penalty(Hashable, Protocol):
+    """What is added to the loss of the examples in each step, such as for what shall not be forgotten."""
+
+    def draw(self, rng: np.random.Generator) -> tuple[NDArray[Any], ...]:
+        """Return the arrays of a step, always of the same shapes."""
+
+    def loss(self, parameters: Parameters, *drawn: jax.Array) -> jax.Array:
+        """Return what is added, from the arrays that were drawn."""
+
+
 def fit(
-    network: ConvCtc,
+    network: CtcNetwork,
     parameters: Parameters,
     examples: Sequence[Example],
     plan: CtcFittingPlan,
@@ -33,16 +46,17 @@ def fit(
 
 
 def fit_passes(
-    network: ConvCtc,
+    network: CtcNetwork,
     parameters: Parameters,
     draw: Draw,
     passes: int,
     plan: CtcFittingPlan,
     on_step: Callable[[int, int, float], None] = lambda step, steps, loss: None,
+    penalty: Penalty | None = None,
 ) -> FittedParameters:
     """Return the same, fitted to the examples that are drawn for each pass; the passes are of about the same length."""
     rng, losses = np.random.default_rng(plan.seed), list[float]()
-    optimiser, step = _compiled(network, plan.scale, plan.decay)
+    optimiser, step = _compiled(network, plan.scale, plan.decay, penalty)
     state, rate, steps = optimiser.init(parameters), optax.constant_schedule(0.0), 0
     for number in range(passes):
         examples = draw(number, parameters)
@@ -53,14 +67,15 @@ def fit_passes(
         steps = max(steps, len(losses) + len(groups) * (passes - number))
         for members, shape in groups:
             batch = padded_batch([examples[member] for member in members], shape)
-            parameters, state, value = step(parameters, state, rate(len(losses)), *_arrays(batch))
+            drawn = penalty.draw(rng) if penalty else ()
+            parameters, state, value = step(parameters, state, rate(len(losses)), _arrays(batch), drawn)
             losses.append(float(value))
             on_step(len(losses), steps, losses[-1])
     return FittedParameters(parameters, losses)
 
 
 def log_probabilities(
-    network: ConvCtc, parameters: Parameters, examples: Sequence[Example], plan: CtcFittingPlan
+    network: CtcNetwork, parameters: Parameters, examples: Sequence[Example], plan: CtcFittingPlan
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Yield the place of each example, and the log probabilities of its signal's frames, (frames, classes)."""
     for members, shape in grouped(examples, plan, np.random.default_rng(0)):
@@ -70,7 +85,7 @@ def log_probabilities(
             yield member, log_probs[: -(-int(width) // network.time_stride)]
 
 
-def mean_loss(network: ConvCtc, parameters: Parameters, examples: Sequence[Example], plan: CtcFittingPlan) -> float:
+def mean_loss(network: CtcNetwork, parameters: Parameters, examples: Sequence[Example], plan: CtcFittingPlan) -> float:
     """Return the loss that `fit` minimises, of all examples together."""
     total, symbols = 0.0, 0.0
     for batch in batches(examples, plan, np.random.default_rng(0)):
@@ -84,7 +99,7 @@ def _arrays(batch: Batch) -> tuple[NDArray[Any], ...]:
 
 
 def _loss(
-    network: ConvCtc,
+    network: CtcNetwork,
     scale: float,
     parameters: Parameters,
     signals: jax.Array,
@@ -107,18 +122,18 @@ def _loss(
     return jnp.sum(losses * there), jnp.sum((labels > 0).sum(axis=1) * there + 1.0)
 
 
-@cache
-def _compiled(network: ConvCtc, scale: float, decay: float) -> tuple[Any, Any]:
+@lru_cache(maxsize=_COMPILED)
+def _compiled(network: CtcNetwork, scale: float, decay: float, penalty: Penalty | None) -> tuple[Any, Any]:
     """Return the optimiser, without its rate, and its step: compiled once for all fittings of a network."""
     optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.scale_by_adam(), optax.add_decayed_weights(decay))
 
-    def loss(parameters: Parameters, *batch: jax.Array) -> jax.Array:
+    def loss(parameters: Parameters, batch: Any, drawn: Any) -> jax.Array:
         total, symbols = _loss(network, scale, parameters, *batch)
-        return total / symbols
+        return total / symbols + (penalty.loss(parameters, *drawn) if penalty else 0.0)
 
     @jax.jit
-    def step(parameters: Parameters, state: Any, rate: Any, *batch: Any) -> tuple[Any, Any, jax.Array]:
-        value, slopes = jax.value_and_grad(loss)(parameters, *batch)
+    def step(parameters: Parameters, state: Any, rate: Any, batch: Any, drawn: Any) -> tuple[Any, Any, jax.Array]:
+        value, slopes = jax.value_and_grad(loss)(parameters, batch, drawn)
         updates, state = optimiser.update(slopes, state, parameters)
         updates = jax.tree.map(lambda update: -rate * update, updates)
         return optax.apply_updates(parameters, updates), state, value
@@ -126,13 +141,13 @@ def _compiled(network: ConvCtc, scale: float, decay: float) -> tuple[Any, Any]:
     return optimiser, step
 
 
-@cache
-def _measured(network: ConvCtc, scale: float) -> Any:
+@lru_cache(maxsize=_COMPILED)
+def _measured(network: CtcNetwork, scale: float) -> Any:
     return jax.jit(lambda parameters, *batch: _loss(network, scale, parameters, *batch))
 
 
-@cache
-def _measured_log_probabilities(network: ConvCtc, scale: float) -> Any:
+@lru_cache(maxsize=_COMPILED)
+def _measured_log_probabilities(network: CtcNetwork, scale: float) -> Any:
     def log_probabilities(parameters: Parameters, signals: jax.Array, widths: jax.Array) -> jax.Array:
         return jax.nn.log_softmax(network.logits(parameters, signals.astype(jnp.float32) * scale, widths))
 

@@ -18,22 +18,26 @@ more probable. The network sees the line distorted (`models.nn.spec_augment`), a
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.nn.conv_ctc import ConvCtc
 from models.nn.convolution import Parameters
 from models.nn.ctc import sampled_paths, single_spaced
 from models.nn.ctc_batches import CtcFittingPlan, Example
 from models.nn.ctc_fitting import log_probabilities
+from models.nn.ctc_network import CtcNetwork
 from models.nn.spec_augment import masked
 
 DRAWS = 300
 """The draws for a line. A text less probable than 1 in so many is hardly guessed, and would weigh little."""
 NOISE = 0.05
 """People press the wrong thumb, and networks are too sure of what they read."""
+
+
+Distort = Callable[[NDArray[Any], np.random.Generator], NDArray[Any]]
+"""Return a copy of a signal (height, width) that is distorted by chance."""
 
 
 class ObservedLine(NamedTuple):
@@ -55,7 +59,7 @@ class Guess(NamedTuple):
 
 
 def guesses(
-    network: ConvCtc,
+    network: CtcNetwork,
     parameters: Parameters,
     lines: Sequence[ObservedLine],
     plan: CtcFittingPlan,
@@ -80,11 +84,11 @@ def guess(line: ObservedLine, log_probs: NDArray[np.float32], space: int, rng: n
 
 
 def guessed_examples(
-    lines: Sequence[ObservedLine], guessed: Sequence[Guess], rng: np.random.Generator
+    lines: Sequence[ObservedLine], guessed: Sequence[Guess], rng: np.random.Generator, distort: Distort = masked
 ) -> list[Example]:
     """Return each line, distorted, with the text that is guessed."""
     examples = [_guessed_example(line, guess) for line, guess in zip(lines, guessed, strict=True)]
-    return [example._replace(signal=masked(example.signal, rng)) for example in examples]
+    return [example._replace(signal=distort(example.signal, rng)) for example in examples]
 
 
 def _guessed_example(line: ObservedLine, guess: Guess) -> Example:

@@ -43,7 +43,11 @@ def chosen(trials: Sequence[Trial], most_forgotten: float = MAX_LOSS_INCREASE) -
 
     The first trial is the parent's. Of equal trials, as without feedback for validation, the farthest is chosen.
     """
-    bound = most_forgotten * trials[0].rehearsal_loss
+    return least_loss(trials, most_forgotten * trials[0].rehearsal_loss)
+
+
+def least_loss(trials: Sequence[Trial], bound: float) -> Trial:
+    """Choose the trial with the least loss on feedback, among those whose loss on rehearsed data is within a bound."""
     return min(
         (trial for trial in trials if trial.rehearsal_loss <= bound),
         key=lambda trial: (trial.feedback_loss, -trial.share),

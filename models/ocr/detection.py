@@ -79,7 +79,8 @@ def _outline(core: NDArray[np.bool_]) -> NDArray[np.float64]:
     first = core[rows].argmax(axis=1)
     last = core.shape[1] - core[rows, ::-1].argmax(axis=1)
     edges = np.concatenate((first, last, first, last))
-    return np.stack((edges, np.concatenate((rows, rows, rows + 1, rows + 1))), axis=1).astype(np.float64)
+    corners = np.stack((edges, np.concatenate((rows, rows, rows + 1, rows + 1))), axis=1)
+    return np.asarray(corners, np.float64)
 
 
 def _scale(pixels: int) -> float:

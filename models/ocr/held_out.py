@@ -44,7 +44,7 @@ def page(columns: int, rng: np.random.Generator) -> tuple[Image.Image, str]:
             texts.append(_row(font, width, rng))
             place = _MARGIN + column * (width + _GUTTER), _MARGIN + row * _STEP
             draw.text(place, texts[-1], fill=255, font=font)
-    return photographed(ink, rng), "\n".join(texts)
+    return photographed(ink, rng, _STEP), "\n".join(texts)
 
 
 def _row(font: ImageFont.FreeTypeFont, width: int, rng: np.random.Generator) -> str:

@@ -32,7 +32,7 @@ def serve_lines(
 ) -> Iterator[ServedLine]:
     """Yield the text of each line, given the code points of each frame, (lines, frames, alternatives), 0 for none."""
     for start in range(0, len(frames), _CHUNK):
-        chunk = slice(start, start + _CHUNK)
+        chunk = slice(start, min(start + _CHUNK, len(frames)))
         longest = int(frames[chunk].max())
         alphabet, log_probs = dense(symbols[chunk, :longest], probabilities[chunk, :longest])
         space = int(np.searchsorted(alphabet, _SPACE))

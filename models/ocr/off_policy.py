@@ -29,12 +29,12 @@ def evaluate_versions(
 
     def served_probabilities(outputs: Outputs, rows: Sequence[Row]) -> Floats:
         events = ({name: output[place] for name, output in outputs.items()} for place in range(len(rows)))
-        return np.array([_probability(event, row, task.explore) for event, row in zip(events, rows, strict=True)])
+        return np.array([served_probability(event, row, task.explore) for event, row in zip(events, rows, strict=True)])
 
     return output_off_policy.evaluate_versions(task, dataset, versions, on_step, served_probabilities)
 
 
-def _probability(outputs: Mapping[str, NDArray[Any]], row: Row, explore: float) -> float:
+def served_probability(outputs: Mapping[str, NDArray[Any]], row: Row, explore: float) -> float:
     """Return the probability with which a version serves the row's output, given its outputs for the row's event."""
     count = np.count_nonzero(outputs["frames"])
     pages = outputs["pages"][:count]

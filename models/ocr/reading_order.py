@@ -82,8 +82,19 @@ class _Block:
         for band in range(1, bands.max() + 2):
             grows = band <= bands.max() and self.part((first <= bands) & (bands <= band)).gutter() is not None
             if not grows:
-                yield self.part((first <= bands) & (bands < band))
-                first = band
+                end = band - self._headings(bands, first, band)
+                yield self.part((first <= bands) & (bands < end))
+                first = end
+
+    def _headings(self, bands: NDArray[np.int64], first: int, end: int) -> int:
+        """Return 1 if the last of these bands is on one side of their gutter and nearer to what follows, else 0."""
+        gutter = self.part((first <= bands) & (bands < end)).gutter()
+        if gutter is None or end - first < 2 or end > bands.max():
+            return 0
+        before, last, after = (self.part(bands == band) for band in (end - 2, end - 1, end))
+        one_sided = any(len(side.places) == 0 for side in last.split(gutter))
+        nearer = after.low[:, 1].min() - last.high[:, 1].max() < last.low[:, 1].min() - before.high[:, 1].max()
+        return int(one_sided and nearer)
 
     def gutter(self) -> float | None:
         """Return the middle of the widest gap between lines side by side, None if there is none."""

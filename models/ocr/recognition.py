@@ -28,8 +28,8 @@ class Reading(NamedTuple):
     probabilities: NDArray[np.float32]
 
     def certainty(self) -> float:
-        """Return the mean probability of the frames that show a symbol; 0 if none does."""
-        best = self.probabilities[self.symbols[:, 0] != BLANK, 0]
+        """Return the mean probability of the frames that show a symbol, no space; 0 if none does."""
+        best = self.probabilities[~np.isin(self.symbols[:, 0], (BLANK, ord(_SPACE))), 0]
         return float(best.mean()) if best.size else 0.0
 
 
@@ -51,22 +51,25 @@ class Recognizer:
         """Raises `ValueError` if the network does not name its symbols."""
         self._session, self._head = session, head
         self._input = session.get_inputs()[0].name
-        self._code_points = _code_points(session)
+        self.code_points = _code_points(session)
         self._space_weight = space_weight
 
     def read(self, lines: Sequence[NDArray[np.uint8]]) -> list[Reading]:
         """Return the reading of each line, uint8 (48, width), in order."""
-        readings: dict[int, Reading] = {}
+        return [self._reading(probabilities) for probabilities in self.outputs(lines)]
+
+    def outputs(self, lines: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        """Return what the network gives for each frame of each line, in order: probabilities, if it has its head."""
+        found: dict[int, NDArray[np.float32]] = {}
         for width, places in _batches([line.shape[1] for line in lines]):
             feed = np.zeros((len(places), 3, lines[places[0]].shape[0], width), np.float32)
             for row, place in enumerate(places):
                 feed[row, :, :, : lines[place].shape[1]] = lines[place] / np.float32(127.5) - 1
-            for place, probabilities in zip(places, self._probabilities(feed), strict=True):
-                frames = -(-len(probabilities) * lines[place].shape[1] // width)
-                readings[place] = self._reading(probabilities[:frames])
-        return [readings[place] for place in range(len(lines))]
+            for place, output in zip(places, self._run(feed), strict=True):
+                found[place] = output[: -(-len(output) * lines[place].shape[1] // width)]
+        return [found[place] for place in range(len(lines))]
 
-    def _probabilities(self, feed: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _run(self, feed: NDArray[np.float32]) -> NDArray[np.float32]:
         [outputs] = self._session.run(None, {self._input: feed})
         if self._head is not None:
             [outputs] = self._head.run(None, {self._head.get_inputs()[0].name: outputs})
@@ -76,14 +79,14 @@ class Recognizer:
         """Keep each frame's best symbols; their sum is 1 again."""
         frames, classes = np.nonzero(probabilities > _LEAST_PROBABILITY)
         values = probabilities[frames, classes]
-        values[self._code_points[classes] == ord(_SPACE)] *= self._space_weight
+        values[self.code_points[classes] == ord(_SPACE)] *= self._space_weight
         order = np.lexsort((-values, frames))
         frames, classes, values = frames[order], classes[order], values[order]
         rank = np.arange(len(frames)) - np.searchsorted(frames, frames)
         kept = rank < ALTERNATIVES
         symbols = np.zeros((len(probabilities), ALTERNATIVES), np.int32)
         best = np.zeros((len(probabilities), ALTERNATIVES), np.float32)
-        symbols[frames[kept], rank[kept]] = self._code_points[classes[kept]]
+        symbols[frames[kept], rank[kept]] = self.code_points[classes[kept]]
         best[frames[kept], rank[kept]] = values[kept]
         best[:, 0] += best.sum(axis=1) == 0  # nothing is probable: no symbol
         return Reading(symbols, best / best.sum(axis=1, keepdims=True))

@@ -33,11 +33,7 @@ def smallest_rectangle(points: Floats) -> NDArray[np.float64]:
     areas = np.prod(high - low, axis=1)
     best = int(areas.argmin())
     best = best if areas[best] < _GAIN * areas[0] else 0
-    return np.asarray(_corners(low[best], high[best]) @ axes[best])
-
-
-def _corners(low: Floats, high: Floats) -> NDArray[np.float64]:
-    return np.array([[low[0], low[1]], [high[0], low[1]], [high[0], high[1]], [low[0], high[1]]])
+    return np.asarray(level(*low[best], *high[best]) @ axes[best])
 
 
 def size(rectangle: Floats) -> tuple[float, float]:
@@ -64,6 +60,6 @@ def turned(rectangle: Floats) -> NDArray[np.float64]:
     return np.asarray(np.roll(rectangle, 2, axis=0))
 
 
-def of_page(width: float, height: float) -> NDArray[np.float64]:
-    """Return the rectangle of a whole page."""
-    return _corners(np.zeros(2), np.array([width, height]))
+def level(left: float, top: float, right: float, bottom: float) -> NDArray[np.float64]:
+    """Return the rectangle with these sides."""
+    return np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64)

@@ -1,12 +1,11 @@
 """The runtime of `ocr`: finds the lines of pages, cuts them out and reads them, those of all pages of a call together.
 
-A version is `detector.onnx`, `recognizer.onnx`, `orientation.onnx` and, where the recogniser is in two parts,
-`recognizer_head.onnx`, which takes what `recognizer.onnx` returns. The manifest's option `space_weight` is described
-at `Recognizer`.
+A version is `detector.onnx`, `recognizer.onnx` and, where the recogniser is in two parts, `recognizer_head.onnx`, which
+takes what `recognizer.onnx` returns. The manifest's option `space_weight` is described at `Recognizer`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,21 +14,27 @@ from PIL import Image
 from models.manifest import VersionFiles
 from models.ocr import crops, rectangles
 from models.ocr.detection import Detector
-from models.ocr.orientation import OrientationClassifier
 from models.ocr.recognition import ALTERNATIVES, Reading, Recognizer
-from models.ocr.strips import whole_line
+from models.ocr.strips import places_of_lines
 from models.runtimes import Execution, Runtime, TensorSpec
 from models.runtimes.base import Tensors
 
-DETECTOR, RECOGNIZER, HEAD, ORIENTATION = (
-    "detector.onnx",
-    "recognizer.onnx",
-    "recognizer_head.onnx",
-    "orientation.onnx",
-)
-UNSURE = 0.85
-"""Lines read with less certainty are asked whether they stand on their heads."""
+DETECTOR, RECOGNIZER, HEAD = "detector.onnx", "recognizer.onnx", "recognizer_head.onnx"
+UNSURE = 0.9
+"""Lines read with less certainty may stand on their heads. That the recogniser is surer of the right way up tells more
+than PP-OCR's classifier of orientation, as measured: it misses 3 % of lines instead of 22 %."""
 _UINT8, _INT32, _FLOAT32 = np.dtype(np.uint8), np.dtype(np.int32), np.dtype(np.float32)
+INPUTS: Mapping[str, TensorSpec] = {
+    "pixels": TensorSpec(_UINT8, (None, None)),
+    "sizes": TensorSpec(_INT32, (None, None, 2)),
+}
+OUTPUTS: Mapping[str, TensorSpec] = {
+    "polygons": TensorSpec(_FLOAT32, (None, None, 4, 2)),
+    "pages": TensorSpec(_INT32, (None, None)),
+    "frames": TensorSpec(_INT32, (None, None)),
+    "symbols": TensorSpec(_INT32, (None, None, None, ALTERNATIVES)),
+    "probabilities": TensorSpec(_FLOAT32, (None, None, None, ALTERNATIVES)),
+}
 
 
 class Line(NamedTuple):
@@ -39,6 +44,8 @@ class Line(NamedTuple):
     page: int
     rectangle: NDArray[np.float64]
     picture: NDArray[np.uint8]
+    others: tuple["Line", ...] = ()
+    """The same line cut out otherwise."""
 
     def turned(self) -> "Line":
         """Return the line read from its other end."""
@@ -55,56 +62,44 @@ class PageReader(Runtime):
     none, with their `probabilities` float32.
     """
 
-    inputs: ClassVar[Mapping[str, TensorSpec]] = {
-        "pixels": TensorSpec(_UINT8, (None, None)),
-        "sizes": TensorSpec(_INT32, (None, None, 2)),
-    }
-    outputs: ClassVar[Mapping[str, TensorSpec]] = {
-        "polygons": TensorSpec(_FLOAT32, (None, None, 4, 2)),
-        "pages": TensorSpec(_INT32, (None, None)),
-        "frames": TensorSpec(_INT32, (None, None)),
-        "symbols": TensorSpec(_INT32, (None, None, None, ALTERNATIVES)),
-        "probabilities": TensorSpec(_FLOAT32, (None, None, None, ALTERNATIVES)),
-    }
-
     def __init__(self, files: VersionFiles, execution: Execution) -> None:
         """Open the networks. Raises `KeyError` if the manifest lacks one."""
+        self.inputs, self.outputs = INPUTS, OUTPUTS
         head = execution.open(files.path(HEAD)) if HEAD in files.manifest.files else None
         self._detector = Detector(execution.open(files.path(DETECTOR)))
         self._recognizer = Recognizer(
             execution.open(files.path(RECOGNIZER)), head, float(str(files.manifest.options.get("space_weight", 1.0)))
         )
-        self._orientation = OrientationClassifier(execution.open(files.path(ORIENTATION)))
 
     def run(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
         """Return the lines of each event's pages. Raises `ValueError` for sizes that don't fit the pixels."""
         lines = [
-            Line(event, number, rectangle, picture)
+            line
             for event, number, page in _pages(feeds["pixels"], feeds["sizes"])
-            for rectangle, picture in self._cut(page)
+            for line in self._cut(event, number, page)
         ]
         readings = self._recognizer.read([line.picture for line in lines])
-        self._read_turned(lines, readings)
+        self._read_again(lines, readings)
         return _outputs(len(feeds["pixels"]), lines, readings)
 
-    def _cut(self, page: NDArray[np.uint8]) -> Iterator[tuple[NDArray[np.float64], NDArray[np.uint8]]]:
-        """Yield the rectangle and the picture of each line of a page."""
-        found = whole_line(page, self._detector.find)
+    def _cut(self, event: int, number: int, page: NDArray[np.uint8]) -> Iterator[Line]:
+        """Yield the lines of a page."""
         image, paper = Image.fromarray(page), crops.paper_level(page)
-        for rectangle in found:
-            yield rectangle, crops.crop(image, rectangle, paper)
+        for places in places_of_lines(page, self._detector.find):
+            first, *others = (Line(event, number, place, crops.crop(image, place, paper)) for place in places)
+            yield first._replace(others=tuple(others))
 
-    def _read_turned(self, lines: list[Line], readings: list[Reading]) -> None:
-        """Read lines that may stand on their heads from the other end too, and keep the surer reading of each."""
+    def _read_again(self, lines: list[Line], readings: list[Reading]) -> None:
+        """Read unsure lines from the other end too, for they may stand on their heads, and cut out otherwise.
+
+        The surest reading of each stays.
+        """
         unsure = [place for place, reading in enumerate(readings) if reading.certainty() < UNSURE]
-        probabilities = self._orientation.turned([lines[place].picture for place in unsure])
-        doubted = [place for place, probability in zip(unsure, probabilities, strict=True) if probability > 0.5]
-        others = [lines[place].turned() for place in doubted]
-        for place, other, reading in zip(
-            doubted, others, self._recognizer.read([line.picture for line in others]), strict=True
-        ):
+        again = [(place, line) for place in unsure for line in (lines[place].turned(), *lines[place].others)]
+        read = self._recognizer.read([line.picture for _, line in again])
+        for (place, line), reading in zip(again, read, strict=True):
             if reading.certainty() > readings[place].certainty():
-                lines[place], readings[place] = other, reading
+                lines[place], readings[place] = line, reading
 
 
 def _pages(pixels: NDArray[Any], sizes: NDArray[Any]) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
@@ -126,9 +121,7 @@ def _outputs(events: int, lines: Sequence[Line], readings: Sequence[Reading]) ->
     longest = max((len(reading.symbols) for reading in readings), default=0)
     outputs = {
         name: np.zeros((events, most, *tail), spec.dtype)
-        for (name, spec), tail in zip(
-            PageReader.outputs.items(), ((4, 2), (), (), *[(longest, ALTERNATIVES)] * 2), strict=True
-        )
+        for (name, spec), tail in zip(OUTPUTS.items(), ((4, 2), (), (), *[(longest, ALTERNATIVES)] * 2), strict=True)
     }
     for line, reading in zip(lines, readings, strict=True):
         at, frames = (line.event, places[line.event]), len(reading.symbols)

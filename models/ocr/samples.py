@@ -3,12 +3,15 @@
 import json
 from collections.abc import Iterator
 from functools import cache
-from itertools import count
+from itertools import count, cycle
 from pathlib import Path
+
+import numpy as np
 
 from models.base import Sample
 from models.small.ocr.data import lines
 
+LINES_PER_PAGE = 50
 SAMPLES = Path(__file__).parent / "samples"
 
 
@@ -21,6 +24,17 @@ def shipped() -> tuple[Sample, ...]:
         for entry in entries
     )
     return (*pages, *lines.shipped_samples())
+
+
+def stream(seed: int) -> Iterator[Sample]:
+    """Yield the shipped files without end: a page, then `LINES_PER_PAGE` lines in random order."""
+    rng = np.random.default_rng(seed)
+    known = lines.shipped_samples()
+    pages = [sample for sample in shipped() if sample not in known]
+    for page in cycle(pages):
+        yield page
+        for place in rng.integers(len(known), size=LINES_PER_PAGE):
+            yield known[place]
 
 
 def digit_lines(seed: int) -> Iterator[Sample]:

@@ -15,14 +15,23 @@ MAX_LINE_HEIGHT = 160
 Rectangles = list[NDArray[np.float64]]
 
 
-def whole_line(page: NDArray[np.uint8], find: Callable[[NDArray[np.uint8]], Rectangles]) -> Rectangles:
-    """Return the rectangles of a page's lines; of a picture of one line, that of the whole picture."""
+def places_of_lines(page: NDArray[np.uint8], find: Callable[[NDArray[np.uint8]], Rectangles]) -> list[Rectangles]:
+    """Return for each line of a page the rectangles where it may be, the one to try first in front.
+
+    A picture of one line is tried as a whole, then without the rows above and below what was found: the whole shows
+    faint and blurred ends that were not found, the part shows small print in a large picture better.
+    """
     height, width = page.shape
-    whole = [rectangles.of_page(width, height)]
+    whole = rectangles.level(0, 0, width, height)
     if height <= MAX_STRIP_HEIGHT:
-        return whole
+        return [[whole]]
     found = find(page)
-    return whole if height <= MAX_LINE_HEIGHT and _are_one_row(found) else found
+    if height > MAX_LINE_HEIGHT or not _are_one_row(found):
+        return [[line] for line in found]
+    if not found:
+        return [[whole]]
+    top, bottom = min(line[:, 1].min() for line in found), max(line[:, 1].max() for line in found)
+    return [[whole, rectangles.level(0, max(0.0, top), width, min(float(height), bottom))]]
 
 
 def _are_one_row(found: Rectangles) -> bool:

@@ -36,6 +36,7 @@ class Ocr(Task):
     name: ClassVar[str] = "ocr"
     preprocess_version: ClassVar[str] = "2"
     error_name: ClassVar[str] = "CER"
+    trainer: ClassVar[str | None] = "models.ocr.train:train"
     off_policy_evaluator: ClassVar[str | None] = "models.ocr.off_policy:evaluate_versions"
     max_payload_bytes: ClassVar[int] = 8 * 1024 * 1024
 
@@ -85,10 +86,11 @@ class Ocr(Task):
 
     def _decoded(self, outputs: Mapping[str, NDArray[Any]], event: Asked) -> Decoded:
         count = np.count_nonzero(outputs["frames"])
-        frames, pages = outputs["frames"][:count], outputs["pages"][:count]
+        outputs = {name: output[:count] for name, output in outputs.items()}  # the batch's others may have more lines
+        frames, pages = outputs["frames"], outputs["pages"]
         rng = event.rng() if self.explore else None
         served = list(serve_lines(outputs["symbols"], outputs["probabilities"], frames, self.explore, rng))
-        polygons = displayed_polygons(outputs["polygons"][:count], pages, event.features)
+        polygons = displayed_polygons(outputs["polygons"], pages, event.features)
         lines, texts = list[dict[str, Any]](), list[str]()
         for page in range(len(event.features["sizes"])):
             places = [place for place in np.flatnonzero(pages == page).tolist() if served[place].text]
@@ -99,7 +101,7 @@ class Ocr(Task):
         if unread := int(event.features["pages"]) - len(texts):
             output["unread_pages"] = unread
         confidence = float(np.mean([line["confidence"] for line in lines])) if lines else _CONFIDENCE_WITHOUT_TEXT
-        return Decoded(output, confidence, joint_probabilities([line.served for line in served])[1])
+        return Decoded(output, confidence, float(joint_probabilities([line.served for line in served])[1]))
 
     def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
         """Return `{"text": ...}`, and the lines if it names any, see `models.ocr.corrections`. Raises `Rejected`."""
@@ -113,6 +115,10 @@ class Ocr(Task):
     def samples(self) -> Sequence[Sample]:
         """Return real files: pages, and lines of digit scans and of print."""
         return samples.shipped()
+
+    def demonstration(self, seed: int) -> Iterator[Sample]:
+        """Yield the shipped pages, then lines, with a page among every 50: a page takes as long as 50 lines."""
+        return samples.stream(seed)
 
     def drifted(self, seed: int) -> Iterator[Sample]:
         """Yield lines of held-out digit scans, which the network reads worse than print."""

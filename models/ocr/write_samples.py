@@ -44,8 +44,8 @@ def main() -> None:
     font = ImageFont.truetype(str(split_fonts("test")[0][0]), _SIZE)
     receipt = [(_MARGIN, left) for left, _ in RECEIPT], [(300, right) for _, right in RECEIPT]
     letter = [[(_MARGIN + 440 * column, text) for text in texts] for column, texts in enumerate(COLUMNS)]
-    first = photographed(_ink((400, 260), [*receipt], font), rng)
-    second = photographed(_ink((880, 160), letter, font), rng).rotate(90, expand=True)
+    first = photographed(_ink((400, 260), [*receipt], font), rng, _STEP)
+    second = photographed(_ink((880, 160), letter, font), rng, _STEP).rotate(90, expand=True)
     content = BytesIO()
     first.save(content, "TIFF", save_all=True, append_images=[second], compression="tiff_adobe_deflate")
     (SAMPLES / "receipt.tif").write_bytes(content.getvalue())

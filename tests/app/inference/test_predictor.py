@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from app.errors import RequestRefused, Unavailable
 from app.events.base import ModelRef
+from app.inference import predictor
 from app.inference.predictor import PredictionResult, Predictor, stack_inputs
 from models.base import Asked, Decoded, Features, Rejected, Shapes
 from tests.support.tasks import Letters
@@ -61,6 +62,14 @@ async def test_an_empty_batch_makes_no_call() -> None:
     server = FakeMLServer()
     assert await Predictor(PaddedLetters(), server, 3)(MODEL, []) == []
     assert server.calls == []
+
+
+async def test_a_call_has_a_bounded_size_and_a_large_event_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predictor, "MAX_CALL_BYTES", 8)
+    server = FakeMLServer()
+    results = await Predictor(PaddedLetters(), server, 3)(MODEL, features("a", "b", "c", "a" * 9, "b" * 9))
+    assert sorted(server.calls) == [(1, 4), (1, 12), (1, 12), (2, 4)]
+    assert sums(results) == [97, 98, 99, 9 * 97, 9 * 98]
 
 
 async def test_events_with_equal_padded_shapes_share_a_call() -> None:

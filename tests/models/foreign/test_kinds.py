@@ -81,7 +81,7 @@ def test_actions_are_drawn_as_often_as_their_probabilities_say(exploration: Any)
         (Finder(), {"boxes": [{"box": [0, 0, 1, 1], "label": "can"}]}, "unknown_label"),
         (Finder(), {"boxes": [{"box": [2, 0, 1, 1], "label": "cup"}]}, "empty_box"),
         (Finder(), {"boxes": [{"box": [0, 0, 1], "label": "cup"}]}, "bad_box"),
-        (Offers(), {"action": "medium"}, "unknown_action"),
+        (Offers(), {"action": "medium"}, "unknown_value"),
         (Offers(), {"action": "small", "price": 1}, "unknown_field"),
     ],
 )

@@ -1,12 +1,15 @@
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from models.ocr.detection import find_lines
 from models.ocr.rectangles import size
 
 
-def probabilities(*cores: tuple[float, float, float, float], angle: float = 0.0, level: float = 0.9) -> np.ndarray:
+def probabilities(*cores: tuple[float, float, float, float], angle: float = 0.0, level: float = 0.9) -> NDArray[Any]:
     image = Image.new("F", (300, 200))
     for core in cores:
         ImageDraw.Draw(image).rectangle(core, fill=level)

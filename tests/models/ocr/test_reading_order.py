@@ -50,3 +50,14 @@ def test_a_page_that_is_turned_or_askew_is_read_as_an_upright_one(degrees: float
 
 def test_lines_whose_margins_overlap_are_rows_of_their_own() -> None:
     assert reading_order(boxes((0, 0, 300), (0, 16, 300), (0, 32, 300))) == [[0], [1], [2]]
+
+
+def test_a_heading_between_columns_and_the_text_below_it_is_read_after_the_columns() -> None:
+    heading, text = (0, 190, 150), (0, 215, 600)
+    columns = [(left, 30 * row, left + 250) for row in range(5) for left in (0, 350)]
+    assert reading_order(boxes(*columns, heading, text)) == [
+        *([2 * row] for row in range(5)),
+        *([2 * row + 1] for row in range(5)),
+        [10],
+        [11],
+    ]

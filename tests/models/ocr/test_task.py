@@ -2,16 +2,20 @@
 
 from functools import cache
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from app.inference.predictor import stack_inputs
 from app.registry.shipped import shipped_versions
 from app.testing import TaskTests
 from models.base import Asked, Decoded
+from models.datasets import Row
 from models.ocr import Ocr
+from models.ocr.off_policy import served_probability
 from models.ocr.samples import shipped
 from models.runtimes import Execution, Runtime, open_version
 
@@ -37,13 +41,13 @@ def read(*payloads: bytes) -> list[Decoded]:
     return TestOcr.task.decode(outputs, [Asked("ocr:1", event) for event in features])
 
 
-def png(pixels: np.ndarray) -> bytes:
+def png(pixels: NDArray[Any]) -> bytes:
     content = BytesIO()
     Image.fromarray(pixels).save(content, "PNG")
     return content.getvalue()
 
 
-def line_image(name: str = "printed-05.jpg") -> np.ndarray:
+def line_image(name: str = "printed-05.jpg") -> NDArray[Any]:
     return np.asarray(Image.open(BytesIO(SAMPLES[name].payload)).convert("L"))
 
 
@@ -78,6 +82,14 @@ def test_what_shows_nothing_has_no_lines(shape: tuple[int, int]) -> None:
     assert decoded.confidence == 0.1
 
 
+def test_a_file_is_read_alike_beside_one_with_more_lines() -> None:
+    content = BytesIO()
+    line = Image.fromarray(line_image())
+    line.save(content, "TIFF", save_all=True, append_images=[Image.new("L", (400, 500), 255)])
+    alone, (beside, _) = read(content.getvalue()), read(content.getvalue(), SAMPLES["receipt.tif"].payload)
+    assert alone == [beside]
+
+
 def test_a_file_of_more_pages_than_are_read_says_so() -> None:
     content = BytesIO()
     blank = [Image.new("L", (40, 40), 255)] * 12
@@ -95,3 +107,14 @@ def test_an_explored_text_has_the_probability_with_which_it_is_drawn() -> None:
     for text, propensity in expected.items():
         share = np.mean([decoded.output["text"] == text for decoded in drawn])
         assert share == pytest.approx(propensity, abs=4 * np.sqrt(propensity * (1 - propensity) / 200) + 0.01)
+
+
+def test_a_version_that_logged_an_explored_text_values_it_with_its_propensity() -> None:
+    task = Ocr(explore=0.5)
+    features = task.preprocess(SAMPLES["receipt.tif"].payload)
+    outputs = reader().run(stack_inputs(task, [features]))
+    for number in range(5):
+        [decoded] = task.decode(outputs, [Asked(f"ocr:{number}", features)])
+        row = Row(features, "train", decoded.output, decoded.propensity, None, 1.0, "app", f"ocr:{number}")
+        event = {name: output[0] for name, output in outputs.items()}
+        assert served_probability(event, row, explore=0.5) == pytest.approx(decoded.propensity, rel=1e-4)

@@ -96,10 +96,13 @@ def _drawn(
     return framed.transform(size, Image.Transform.AFFINE, (a, b, c, d, e, f), Image.Resampling.BICUBIC)
 
 
-def photographed(ink: Image.Image, rng: Generator) -> Image.Image:
-    """Return the line as a file shows it: grey paper and ink, uneven light, blur, noise, sometimes inverted."""
+def photographed(ink: Image.Image, rng: Generator, line_height: int = 0) -> Image.Image:
+    """Return the line as a file shows it: grey paper and ink, uneven light, blur, noise, sometimes inverted.
+
+    A page of several lines needs the height of one.
+    """
     if rng.random() < 0.4:
-        ink = ink.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.035 * ink.height)))
+        ink = ink.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.035 * (line_height or ink.height))))
     paper, contrast = rng.uniform(170, 255), rng.uniform(80, 170)
     cover = np.asarray(ink, np.float32) * np.float32(contrast / 255)
     light = np.linspace(0, rng.uniform(-25, 25), ink.width, dtype=np.float32)
