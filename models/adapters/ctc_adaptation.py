@@ -23,7 +23,7 @@ PLAN = CtcFittingPlan(epochs=15, rate=3e-3, columns=1_600, buckets=(40, 64, 104,
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """The interpolation weights that are tried."""
 MAX_DIVERGENCE = 0.002
-"""In nats a frame, from what the frozen head said of rehearsed lines. Errors elsewhere rose by at most 1 % up to it."""
+"""In nats a frame, from what the frozen head said of rehearsed lines: a bound on what is forgotten."""
 
 
 @dataclass(frozen=True)
