@@ -52,7 +52,9 @@ def test_a_page_of_a_pdf_has_the_size_of_its_points() -> None:
     assert opened(preview.jpeg).size == (200, 400)
 
 
-@pytest.mark.parametrize("content", [empty_pdf((144, 72)), encoded([Image.new("L", (4, 3))] * 2, "TIFF")])
+@pytest.mark.parametrize(
+    "content", [empty_pdf((144, 72)), encoded([Image.new("L", (4, 3))] * 2, "TIFF")], ids=["PDF", "TIFF"]
+)
 @pytest.mark.parametrize("page", [2, -1])
 def test_a_page_that_a_file_does_not_have_is_refused(content: bytes, page: int) -> None:
     with pytest.raises(Rejected, match="counted from 0") as refusal:
