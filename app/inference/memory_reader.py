@@ -68,8 +68,8 @@ class MemoryReader:
             auto_offset_reset="earliest",
             fetch_max_wait_ms=_MAX_WAIT_MS,
         )
-        await consumer.start()
         try:
+            await consumer.start()
             all_ends = await consumer.end_offsets(consumer.assignment())
             starts = {tp: end for tp, end in all_ends.items() if tp.topic not in self._memories}
             for topic, memory in self._memories.items():
