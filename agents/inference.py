@@ -7,6 +7,7 @@ from app.events import topics
 from app.inference.handler import STAGE, InferenceHandler
 from app.inference.memory import CorrectionMemory
 from app.inference.mlserver.client import InferenceClient
+from app.inference.predictor import MAX_CALL_BYTES
 from app.inference.routing import Router
 from app.inference.shadows import ShadowPredictor
 from app.settings import Settings
@@ -15,9 +16,6 @@ from app.streams.faust_app import App, create_publisher, register_agent
 from app.streams.tracing import trace_handler
 from app.tracing import get_tracing
 from models.base import Task
-
-MAX_BATCH_BYTES = 8 * 2**20
-"""Limit of features in a batch: the activations of a network for many long recordings would exceed the memory."""
 
 
 def create_memories(settings: Settings, tasks: Iterable[Task], router: Router) -> Mapping[str, CorrectionMemory]:
@@ -44,6 +42,6 @@ def register(app: App, settings: Settings, task: Task, router: Router, memory: C
         stage=STAGE,
         handle=trace_handler(get_tracing(settings, "worker"), STAGE, handler),
         reject=handler.reject,
-        limits=BatchLimits(settings.batch_size, settings.batch_seconds, MAX_BATCH_BYTES),
+        limits=BatchLimits(settings.batch_size, settings.batch_seconds, MAX_CALL_BYTES),
         on_delivered=lambda batch, _: shadows.submit(batch),
     )

@@ -178,18 +178,20 @@ def write_version(directory: Path, model: bytes, files: Mapping[str, bytes], par
     `model` is an ONNX file, or a manifest; then files that it lists and that are not in `files` are the parent's.
     Raises `ValueError` for an invalid manifest, OSError.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     main = directory / (MANIFEST if model.startswith(b"{") else MODEL)
     for name in Manifest.parse(model).files if main.name == MANIFEST else ():
         if name in files:
-            _write(directory / name, files[name])
+            write_atomically(directory / name, files[name])
         elif parent is not None:
+            directory.mkdir(parents=True, exist_ok=True)
             place_file(parent.with_name(name), directory / name)
-    _write(main, model)
+    write_atomically(main, model)
     return main
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file completely or not at all, and create its parent directories."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_bytes(content)
     partial.replace(path)

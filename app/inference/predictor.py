@@ -21,7 +21,8 @@ from models.base import Asked, Decoded, Features, Rejected, Task
 from models.input_statistics import finite
 
 MAX_CALL_BYTES = 8 * MiB
-"""The inputs of one call, but for a single event: large ones take long, and a call has a deadline."""
+"""The inputs of one call, but for a single event: many large ones miss the call's deadline, and the activations of a
+network for them exceed the memory. The agents' micro-batches have the same bound."""
 MAX_PARALLEL_CALLS = 2
 """Calls of one micro-batch at a time: one that waits for others would miss its deadline without being looked at."""
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 from pathlib import Path
 
 from aiokafka.errors import KafkaError
@@ -15,7 +14,7 @@ from app.registry.version_files import fetch_version
 from app.settings import Settings
 from app.storage.blob_store import blob_store
 from models.base import Rejected, Task
-from models.manifest import find_version
+from models.manifest import find_version, write_atomically
 
 
 def version_path(settings: Settings, task: Task, number: str | None) -> tuple[str, Path]:
@@ -56,11 +55,3 @@ def fetch_model(settings: Settings, models: TaskModels, number: str) -> Path:
     if not card_path.exists() or card_path.read_bytes() != card:
         write_atomically(card_path, card)
     return path
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file completely or not at all, and create its parent directories."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(content)
-    partial.replace(path)

@@ -132,10 +132,9 @@ class RegistryWriter:
         return await self.commit(decide)
 
     def _check_preprocessing(self, version: ModelVersion) -> None:
-        needed = version.registration and version.registration.preprocess_version
-        current = self._task.preprocess_version
-        if needed is not None and needed != current:
+        if not version.reads_features_of(self._task):
             raise SetupError(
-                f"{version.task} {version.number} takes features of preprocessing {needed}; {current} is in use.",
+                f"{version.task} {version.number} takes features of preprocessing {version.preprocess_version}; "
+                f"{self._task.preprocess_version} is in use.",
                 "Train a version on current features.",
             )

@@ -45,6 +45,15 @@ class ModelVersion:
     """The time of that event."""
 
     @property
+    def preprocess_version(self) -> str | None:
+        """The version of preprocessing whose features it reads; None of a shipped version, which reads its task's."""
+        return self.registration.preprocess_version if self.registration is not None else None
+
+    def reads_features_of(self, task: Task) -> bool:
+        """Return whether it reads what this class of its task makes."""
+        return self.preprocess_version in (None, task.preprocess_version)
+
+    @property
     def ref(self) -> ModelRef:
         """The reference to the version in events."""
         return ModelRef(name=self.task, version=self.number)

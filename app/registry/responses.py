@@ -66,7 +66,7 @@ def _version_response(version: ModelVersion, role: Role | None) -> VersionRespon
         role=role,
         parent=registration and registration.parent,
         dataset=registration and registration.dataset,
-        preprocess_version=registration and registration.preprocess_version,
+        preprocess_version=version.preprocess_version,
         artifact=version.artifact,
         actor=registration and registration.actor,
         figures=figures if isinstance(figures, dict) else {},

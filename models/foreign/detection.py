@@ -10,11 +10,10 @@ from models.base import Asked, Decoded, Rejected
 from models.foreign.corrections import listed
 from models.foreign.images import Geometry
 from models.foreign.task import ForeignTask
+from models.object_detection.corrections import SHAPE, is_near
 from models.object_detection.scoring import mean_average_precision
 
 MAX_BOXES = 300
-_MAX_COORDINATE = 1e6  # pixels: beyond any picture
-_SHAPE = "a correction is {'boxes': [{'box': [x0, y0, x1, y1], 'label': '...'}]}"
 
 
 class Detection(ForeignTask):
@@ -61,19 +60,19 @@ class Detection(ForeignTask):
         """Return `{"boxes": [{"box": [x0, y0, x1, y1], "label": ...}]}`; scores are left out. Raises `Rejected`."""
         boxes = correction.get("boxes")
         if correction.keys() != {"boxes"} or not isinstance(boxes, list):
-            raise Rejected("bad_correction", _SHAPE)
+            raise Rejected("bad_correction", SHAPE)
         if len(boxes) > MAX_BOXES:
             raise Rejected("too_many_boxes", f"{len(boxes)} boxes: at most {MAX_BOXES} are taken")
         return {"boxes": [self._checked(box, place) for place, box in enumerate(boxes)]}
 
     def _checked(self, box: Any, place: int) -> dict[str, Any]:
         if not isinstance(box, Mapping) or not {"box", "label"} <= box.keys() <= {"box", "label", "score"}:
-            raise Rejected("bad_box", f"box {place} is {str(box)[:80]!r}; {_SHAPE}")
+            raise Rejected("bad_box", f"box {place} is {str(box)[:80]!r}; {SHAPE}")
         label, edges = box["label"], box["box"]
         if not isinstance(label, str) or label not in self.class_names():
             known = listed(self.class_names())
             raise Rejected("unknown_label", f"box {place} is labelled {str(label)[:50]!r}: one of {known} is known")
-        if not (isinstance(edges, list | tuple) and len(edges) == 4 and all(map(_is_near, edges))):
+        if not (isinstance(edges, list | tuple) and len(edges) == 4 and all(map(is_near, edges))):
             raise Rejected("bad_box", f"box {place} has {str(edges)[:80]!r}: four finite numbers are needed")
         left, top, right, bottom = map(float, edges)
         if not (left < right and top < bottom):
@@ -83,7 +82,3 @@ class Detection(ForeignTask):
     def score(self, output: Mapping[str, Any], correction: Mapping[str, Any]) -> float:
         """Return the average precision at intersection over union 0.5, averaged over the classes."""
         return mean_average_precision(output["boxes"], correction["boxes"])
-
-
-def _is_near(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _MAX_COORDINATE

@@ -36,7 +36,7 @@ class Execution:
     providers: Sequence[str] = (CPU,)
     """Execution providers in the order of preference. Those that are not here are left out; the CPU is the last."""
 
-    def open(self, model: Path | bytes) -> onnxruntime.InferenceSession:
+    def open(self, model: Path) -> onnxruntime.InferenceSession:
         """Return a session of an ONNX (or ORT) file.
 
         Idle threads sleep, because they share the cores with the broker, Flink and the worker.

@@ -1,7 +1,6 @@
 """The runtime of one ONNX file."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,23 +28,13 @@ class OnnxModel(Runtime):
         names = list(files.manifest.files)
         if len(names) != 1:
             raise ValueError(f"the runtime `onnx` takes one file, not {len(names)}: {', '.join(names)}")
-        self._open(files.path(names[0]), execution)
-
-    @classmethod
-    def of_bytes(cls, model: bytes, execution: Execution = Execution()) -> "OnnxModel":  # noqa: B008  # it is frozen
-        """Return the model of an ONNX file's content."""
-        opened = cls.__new__(cls)
-        opened._open(model, execution)
-        return opened
-
-    def _open(self, model: Path | bytes, execution: Execution) -> None:
-        self.session = execution.open(model)
-        self.inputs, self.outputs = specs(self.session.get_inputs()), specs(self.session.get_outputs())
+        self._session = execution.open(files.path(names[0]))
+        self.inputs, self.outputs = specs(self._session.get_inputs()), specs(self._session.get_outputs())
         self._names = list(self.outputs)
 
     def run(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
         """Return all outputs for a batch."""
-        return dict(zip(self._names, self.session.run(self._names, dict(feeds)), strict=True))
+        return dict(zip(self._names, self._session.run(self._names, dict(feeds)), strict=True))
 
 
 class UnsupportedType(ValueError):

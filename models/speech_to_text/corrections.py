@@ -1,7 +1,7 @@
 """Corrections of transcripts: checked, and in the form in which they are kept."""
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from models.audio.recording import MAX_SECONDS
@@ -17,8 +17,18 @@ def checked_correction(correction: Mapping[str, Any]) -> dict[str, Any]:
 
     Case and punctuation stay as they are written. The `confidence` of a segment, which a prediction has, is left out.
     """
+    return checked_transcript(correction, _checked_text, {"start", "end", "text", "confidence"})
+
+
+def checked_transcript(
+    correction: Mapping[str, Any], checked_text: Callable[[str], str], segment_fields: set[str]
+) -> dict[str, Any]:
+    """Return the correction with what `checked_text` makes of its texts. Raises `Rejected`.
+
+    A segment has no other fields than these; its times and its text are kept.
+    """
     _check_fields(correction, {"text", "segments"})
-    text = _checked_text(correction)
+    text = checked_text(_text(correction))
     if correction.get("segments") is None:
         return {"text": text}
     segments = correction["segments"]
@@ -27,19 +37,15 @@ def checked_correction(correction: Mapping[str, Any]) -> dict[str, Any]:
     checked_segments: list[dict[str, Any]] = []
     before = 0.0
     for segment in segments:
-        checked_segments.append(_checked_segment(segment, before))
-        before = checked_segments[-1]["end"]
+        _check_fields(segment, segment_fields)
+        start, end = _second(segment, "start"), _second(segment, "end")
+        if not before <= start <= end:
+            raise Rejected("bad_segments", f"a segment from {start:g} s to {end:g} s: they must follow one another")
+        checked_segments.append({"start": start, "end": end, "text": checked_text(_text(segment))})
+        before = end
     if " ".join(segment["text"] for segment in checked_segments if segment["text"]) != text:
         raise Rejected("segments_differ", "the segments' texts together must be the whole text")
     return {"text": text, "segments": checked_segments}
-
-
-def _checked_segment(segment: Mapping[str, Any], before: float) -> dict[str, Any]:
-    _check_fields(segment, {"start", "end", "text", "confidence"})
-    start, end = _second(segment, "start"), _second(segment, "end")
-    if not before <= start <= end:
-        raise Rejected("bad_segments", f"a segment from {start:g} s to {end:g} s: they must follow one another")
-    return {"start": start, "end": end, "text": _checked_text(segment)}
 
 
 def _check_fields(given: Mapping[str, Any], known: set[str]) -> None:
@@ -47,10 +53,14 @@ def _check_fields(given: Mapping[str, Any], known: set[str]) -> None:
         raise Rejected("unknown_field", f"unknown fields: {', '.join(unknown)}; {_SHAPE}")
 
 
-def _checked_text(given: Mapping[str, Any]) -> str:
+def _text(given: Mapping[str, Any]) -> str:
     text = given.get("text")
     if not isinstance(text, str):
         raise Rejected("missing_text", f"`text` must be a string: {_SHAPE}")
+    return text
+
+
+def _checked_text(text: str) -> str:
     if len(text) > MAX_TEXT:
         raise Rejected("text_too_long", f"{len(text):,} symbols: at most {MAX_TEXT:,} are taken")
     text = " ".join(unicodedata.normalize("NFC", text).split())

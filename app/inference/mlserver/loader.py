@@ -94,11 +94,10 @@ class ModelLoader:
 
 def _check_features(version: ModelVersion, task: Task) -> None:
     """Raise `Rejected` for a version of other features than the task's: it would answer nonsense. Requests wait."""
-    needed = version.registration and version.registration.preprocess_version
-    if needed is not None and needed != task.preprocess_version:
+    if not version.reads_features_of(task):
         raise Rejected(
             "other_preprocess_version",
-            f"it reads features of preprocess version {needed}, and this release of {task.name} makes those of "
-            f"{task.preprocess_version}: promote a version of these, such as a shipped one, or name the task's former "
-            "class in HINDSIGHT_TASKS",
+            f"it reads features of preprocess version {version.preprocess_version}, and this release of {task.name} "
+            f"makes those of {task.preprocess_version}: promote a version of these, such as a shipped one, or name the "
+            "task's former class in HINDSIGHT_TASKS",
         )

@@ -19,7 +19,7 @@ from app.events.base import EventData, ModelRef
 from app.events.comparison import ModelCompared
 from app.events.model_events import ModelBacktested, ModelEvaluated, ModelTrained
 from app.kafka.producers import publish_all
-from app.registry.artifacts import fetch_model, write_atomically
+from app.registry.artifacts import fetch_model
 from app.registry.cards import DRIFT_REFERENCE
 from app.registry.changes import RegistryWriter
 from app.registry.registration import Provenance, register
@@ -40,7 +40,7 @@ from app.settings.retraining import RetrainingSettings
 from app.storage.blob_store import blob_store
 from models.base import OnStep, Task
 from models.datasets import content_hash
-from models.manifest import find_version, write_version
+from models.manifest import find_version, write_atomically, write_version
 from models.training import train as train_version
 
 
