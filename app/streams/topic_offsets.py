@@ -84,12 +84,14 @@ class TopicOffsetConsumer(Consumer):
         """
         try:
             async with asyncio.timeout(SEEK_SECONDS):
-                return await retry(self._seek, (KafkaError, OSError), log, f"{self.app.conf.id} cannot seek")
+                return await retry(
+                    self._seek_to_known_topics, (KafkaError, OSError), log, f"{self.app.conf.id} cannot seek"
+                )
         except TimeoutError:
             log.warning("%s: no seek to the committed offsets within %g s", self.app.conf.id, SEEK_SECONDS)
             return {}
 
-    async def _seek(self) -> Mapping[TP, int]:
+    async def _seek_to_known_topics(self) -> Mapping[TP, int]:
         kafka, rebalances, assigned = self._kafka, self.app.rebalancing_count, self._kafka.assignment()
         assigned_topics = {tp.topic for tp in assigned}
         topic_ids = await read_topic_ids(kafka._client, assigned_topics)

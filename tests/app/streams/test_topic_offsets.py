@@ -92,7 +92,7 @@ async def test_a_committed_offset_of_another_topic_of_the_cluster_is_ignored(
     async with asyncio.timeout(SECONDS), run_agent(platform, topic, ignore) as app:
         await wait_until_known(app.consumer, topic_ids)
         consumer: Any = app.consumer
-        assert await consumer._seek() == {TopicPartition(topic, 0): 0, TopicPartition(topic, 1): 4}
+        assert await consumer._seek_to_known_topics() == {TopicPartition(topic, 0): 0, TopicPartition(topic, 1): 4}
 
 
 async def test_an_offset_is_committed_with_the_id_of_its_topic(
