@@ -27,4 +27,5 @@ class Histogram:
     def quantiles(self, shares: Floats) -> Floats:
         """Return, for each share, the least value such that as large a share is not above it. There must be a value."""
         places = np.searchsorted(np.cumsum(self.counts), np.asarray(shares) * self.counts.sum())
-        return self.values[np.minimum(places, len(self.values) - 1)]
+        found: Floats = self.values[np.minimum(places, len(self.values) - 1)]
+        return found
