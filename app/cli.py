@@ -93,9 +93,10 @@ def _exit_on_known_error(error: Exception) -> None:
     from pydantic import ValidationError
 
     from app.client import ClientError
+    from app.errors import Unavailable
     from app.settings import Settings
 
-    if isinstance(error, ClientError):
+    if isinstance(error, ClientError | Unavailable):
         _exit_with_error(str(error))
     if isinstance(error, KafkaError):
         _exit_with_error(
