@@ -146,7 +146,7 @@ def score_model(task: Task, of_served: AggregatedFeedback, own_output: Mapping[s
 
 _PREDICTION_FIELDS = {
     *("prediction_id", "request_id", "task", "model", "role", "output", "confidence", "propensity"),
-    "input_digest",
+    *("input_digest", "near_key"),
 }
 
 
@@ -181,6 +181,7 @@ _ADDED_LATER: Mapping[str, Any] = {
     "position_rewards": None,
     "preferences": (),
     "input_digest": None,
+    "near_key": None,
     "memory": None,
 }
 """Fields that older releases lack, with the value that means the same as their absence."""
