@@ -13,9 +13,11 @@ from models.object_detection.conversion.tfjs import TfjsGraph
 from models.object_detection.conversion.translation import Translation
 from models.object_detection.pictures import SIDE
 
-_IMAGE, _ANCHORS, _PREDICTORS = "Preprocessor/sub", "Postprocessor/ExpandDims", 6
-_UNUSED_IDS = (0, 12, 26, 29, 30, 45, 66, 68, 69, 71, 83)  # of COCO's 91 numbers: no class has them, 0 is no object
-_CENTRE_STEP, _SIZE_STEP = 0.1, 0.2  # of an anchor's size, and of a logarithm: units in which edges are predicted
+_IMAGE, _ANCHORS = "Preprocessor/sub", "Postprocessor/ExpandDims"
+PREDICTORS = 6
+"""Levels of the picture, each coarser than the one before, that have anchors of their own."""
+UNUSED_IDS = (0, 12, 26, 29, 30, 45, 66, 68, 69, 71, 83)  # of COCO's 91 numbers: no class has them, 0 is no object
+CENTRE_STEP, SIZE_STEP = 0.1, 0.2  # of an anchor's size, and of a logarithm: units in which edges are predicted
 _SLOPE, _OFFSET = 1.9, 0.0  # of logits: the network's own scores are too high below 0.5 and too low above
 _CERTAINTY = (2.0, 2.5, 4.7)  # see `models.object_detection.candidates.confidence`
 
@@ -27,12 +29,12 @@ def convert(topology: bytes, *weights: bytes) -> bytes:
     scaled = graph.add("Mul", graph.cast(pixels, np.float32), graph.scalar(2 / 255, np.float32))
     image = graph.add("Transpose", graph.add("Sub", scaled, graph.scalar(1, np.float32)), perm=[0, 3, 1, 2])
     translation = Translation(source, graph, {_IMAGE: image})
-    ids = np.arange(CLASSES + len(_UNUSED_IDS))
+    ids = np.arange(CLASSES + len(UNUSED_IDS))
     encodings, logits = (
-        _joined(graph, [translation.value(f"BoxPredictor_{level}/{end}/BiasAdd") for level in range(_PREDICTORS)], size)
+        _joined(graph, [translation.value(f"BoxPredictor_{level}/{end}/BiasAdd") for level in range(PREDICTORS)], size)
         for end, size in (("BoxEncodingPredictor", 4), ("ClassPredictor", len(ids)))
     )
-    logits = graph.add("Gather", logits, graph.constant(np.setdiff1d(ids, _UNUSED_IDS)), axis=2)
+    logits = graph.add("Gather", logits, graph.constant(np.setdiff1d(ids, UNUSED_IDS)), axis=2)
     _put_out_best(graph, logits, _decoded(graph, encodings, source))
     content: bytes = graph.model({"source": "ssdlite_mobilenet_v2_coco, TensorFlow"}).SerializeToString(
         deterministic=True
@@ -52,9 +54,9 @@ def _decoded(graph: Graph, encodings: str, source: TfjsGraph) -> str:
     edges = source.constants[_ANCHORS][0]
     sizes, centres = edges[:, 2:] - edges[:, :2], (edges[:, 2:] + edges[:, :2]) / 2
     moved, grown = graph.add_many("Split", encodings, outputs=2, axis=2)
-    centre = graph.add("Mul", moved, graph.constant(np.float32(_CENTRE_STEP) * sizes, "anchor_steps"))
+    centre = graph.add("Mul", moved, graph.constant(np.float32(CENTRE_STEP) * sizes, "anchor_steps"))
     centre = graph.add("Add", centre, graph.constant(centres, "anchor_centres"))
-    growth = graph.add("Exp", graph.add("Mul", grown, graph.scalar(_SIZE_STEP, np.float32)))
+    growth = graph.add("Exp", graph.add("Mul", grown, graph.scalar(SIZE_STEP, np.float32)))
     half = graph.add("Mul", growth, graph.constant(sizes / 2, "anchor_halves"))
     corners = graph.add("Concat", graph.add("Sub", centre, half), graph.add("Add", centre, half), axis=2)
     return graph.add("Gather", corners, graph.constant(np.array([1, 0, 3, 2])), axis=2)
