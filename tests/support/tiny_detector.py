@@ -27,7 +27,10 @@ def tiny_detector() -> bytes:
         pooled = graph.add("AveragePool", image, kernel_shape=size, strides=size, auto_pad="SAME_UPPER")
         weights = graph.constant(rng.normal(0, _STEEPNESS, (FEATURES, 3, 1, 1)).astype(np.float32))
         features = graph.add("Relu", graph.add("Conv", pooled, weights))
-        for end, values, bias in (("BoxEncodingPredictor", 4, 0.0), ("ClassPredictor", CLASSES + len(UNUSED_IDS), -4.0)):
+        for end, values, bias in (
+            ("BoxEncodingPredictor", 4, 0.0),
+            ("ClassPredictor", CLASSES + len(UNUSED_IDS), -4.0),
+        ):
             name, outputs = f"BoxPredictor_{level}/{end}", anchors * values
             weights = graph.constant(
                 rng.normal(0, 0.05, (outputs, FEATURES, 1, 1)).astype(np.float32), f"{name}/weights"

@@ -1,9 +1,9 @@
 """Correct a camera that the pretrained detector is bad at: `python -m benchmarks.studies.adapters_photographs DIR`.
 
-DIR has the pictures of `pictures.json`. They are cut in two halves: from parts of one half's photographs, and collages of
-its cut-outs, the camera makes N pictures, each of which gets a correction; others of it come without feedback and
-without the camera. A version is trained on them, and measured on the other half: as the camera shows it, and as it is.
-Then the halves change places, so that each photograph is measured once.
+DIR has the pictures of `pictures.json`, which are divided in two halves. The camera shows N parts of one half's
+photographs and collages of its cut-outs, each of which gets a correction; others come without feedback, as they are. A
+version is trained on them, and measured on the other half: as the camera shows it, and as it is. Then the halves change
+places, so that each photograph is measured.
 """
 
 from collections.abc import Iterator, Sequence

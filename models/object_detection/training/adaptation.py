@@ -26,12 +26,12 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 class Plan:
     """How the layers are fitted: AdamW, a warm-up and a cosine down to zero."""
 
-    steps: int = 600
+    steps: int = 300
     pictures: int = 8
     """Of corrections in each step, and as many rehearsed ones."""
     rate: float = 1e-3
     decay: float = 0.0
-    kept: float = 1.0
+    kept: float = 2.0
     """The weight of the divergence beside the loss of corrections."""
     most_divergence: float = 1.0
     """In nats a picture, and smooth L1 of its edges, on rehearsed pictures: a bound on what is forgotten."""

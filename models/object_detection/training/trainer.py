@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,8 @@ class Sizes:
     logged: int = 400
     validation: int = 5
     """One in so many is to choose by."""
+    held_out: int | None = None
+    """Pictures for the card's figures; None for all."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,8 @@ class DetectorAdapter:
         return CellSplits(*(_kept(detector, part, seed) for part in (train, validation))), len(squares)
 
     def _figures(self, model: onnx.ModelProto) -> dict[str, float]:
-        return self.task.figures(judge(session(model.SerializeToString()), self.task, list(self.task.held_out())))
+        held_out = list(islice(self.task.held_out(), self.sizes.held_out))
+        return self.task.figures(judge(session(model.SerializeToString()), self.task, held_out))
 
 
 def _corrected(detector: CutDetector, pictures: Sequence[CorrectedPicture], seed: int) -> Cells | None:
