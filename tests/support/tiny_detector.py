@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.manifest import MANIFEST, MODEL, Manifest, listed, write_version
 from models.nn.onnx_graph import Graph
@@ -43,7 +44,7 @@ def tiny_detector() -> bytes:
     return content
 
 
-def _anchors() -> np.ndarray:
+def _anchors() -> NDArray[np.float32]:
     """Return squares around the middle of each cell, those of a cell of several sizes."""
     boxes = []
     for cells, anchors, scale in zip(CELLS, ANCHORS, SCALES, strict=True):
@@ -52,7 +53,7 @@ def _anchors() -> np.ndarray:
             for across in middles:
                 half = scale * np.linspace(0.8, 1.2, anchors) / 2
                 boxes.append(np.stack([down - half, across - half, down + half, across + half], axis=1))
-    return np.concatenate(boxes).astype(np.float32)
+    return np.concatenate(boxes, dtype=np.float32)
 
 
 def write_tiny_version(directory: Path) -> Path:

@@ -56,9 +56,9 @@ def figures(pictures: Sequence[Judged]) -> tuple[float, float, float]:
             found[label].append((score, right))
         for label in picture.objects:
             objects[label] += 1
-    right, served = sum(one for scored in found.values() for _, one in scored), sum(map(len, found.values()))
+    hit, served = sum(one for scored in found.values() for _, one in scored), sum(map(len, found.values()))
     precisions = [_average_precision(found[label], count) for label, count in objects.items()]
-    return float(np.mean(precisions)), right / max(1, sum(objects.values())), right / max(1, served)
+    return float(np.mean(precisions)), hit / max(1, sum(objects.values())), hit / max(1, served)
 
 
 def _average_precision(scored: Sequence[tuple[float, bool]], objects: int) -> float:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import jax
 import numpy as np
 from numpy.typing import NDArray
 
@@ -77,8 +76,8 @@ def _chosen(
     weights = np.ones(kept.shape, np.float32)
     weights[:, surest:] = (cells - surest) / max(1, most - surest)
     before = logits.reshape(*labels.shape, CLASSES), offsets.reshape(*labels.shape, 4)
-    arrays = (*features, *before, labels, boxes)
-    return LevelCells(*(array[rows, kept] for array in arrays), weights)
+    everywhere = LevelCells(*features, *before, labels, boxes, np.ones(doubt.shape, np.float32))
+    return LevelCells(*(array[rows, kept] for array in everywhere))._replace(weights=weights)
 
 
 def joined(parts: Sequence[Cells]) -> Cells:
@@ -88,7 +87,7 @@ def joined(parts: Sequence[Cells]) -> Cells:
 
 def taken(cells: Cells, pictures: NDArray[np.int64]) -> Cells:
     """Return the cells of some pictures."""
-    return jax.tree.map(lambda array: array[pictures], cells)
+    return [LevelCells(*(array[pictures] for array in level)) for level in cells]
 
 
 def count(cells: Cells) -> int:

@@ -65,7 +65,7 @@ class Anchors:
         low, high = boxes[:, 1::-1], boxes[:, :1:-1]
         moved = ((low + high) / 2 - self.centres) / (2 * self.halves * CENTRE_STEP)
         grown = np.log(np.maximum((high - low) / 2, 1e-4) / self.halves) / SIZE_STEP
-        return np.concatenate((moved, grown), axis=1).astype(np.float32)
+        return np.concatenate((moved, grown), axis=1, dtype=np.float32)
 
 
 @dataclass(frozen=True)

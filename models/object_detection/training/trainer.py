@@ -54,7 +54,10 @@ class DetectorAdapter:
         on_step("reading pictures", 0, None)
         log = read(dataset, detector.anchors, self.task.labels(), self.sizes.logged)
         on_step("computing features", 0, None)
-        corrected = CellSplits(*(_corrected(detector, part, seed) for part in (log.train, log.validation)))
+        corrected = CellSplits(
+            _corrected(detector, log.train, seed),
+            _corrected(detector, log.validation, seed) if log.validation else None,
+        )
         rehearsed, count = self._rehearsed(detector, log, seed)
         tuned = adapt(
             initial(detector.levels),
@@ -95,9 +98,9 @@ class DetectorAdapter:
         return self.task.figures(judge(session(model.SerializeToString()), self.task, held_out))
 
 
-def _corrected(detector: CutDetector, pictures: Sequence[CorrectedPicture], seed: int) -> Cells | None:
+def _corrected(detector: CutDetector, pictures: Sequence[CorrectedPicture], seed: int) -> Cells:
     squares, seen = [one.square for one in pictures], [one.seen for one in pictures]
-    return joined(list(cells_of(detector, squares, seen, seed))) if pictures else None
+    return joined(list(cells_of(detector, squares, seen, seed)))
 
 
 def _kept(detector: CutDetector, squares: Sequence[NDArray[np.uint8]], seed: int) -> Cells:

@@ -12,6 +12,11 @@ from models.nn.onnx_graph import Graph
 from models.nn.onnx_inference import session
 from models.runtimes import open_version
 
+
+def floats(values: list[float]) -> NDArray[np.float32]:
+    return np.array(values, np.float32)
+
+
 X = np.array([[1.0, 2.0]], np.float32)
 
 
@@ -19,8 +24,8 @@ X = np.array([[1.0, 2.0]], np.float32)
 def parent(tmp_path: Path) -> Path:
     """The version of a model that returns x * factor + offset."""
     graph = Graph("line")
-    scaled = graph.add("Mul", graph.input("x", np.float32, ["batch", 2]), graph.constant(np.float32([2, 3]), "factor"))
-    graph.output("y", graph.add("Add", scaled, graph.constant(np.float32([1, 1]), "offset")), np.float32, ["batch", 2])
+    scaled = graph.add("Mul", graph.input("x", np.float32, ["batch", 2]), graph.constant(floats([2, 3]), "factor"))
+    graph.output("y", graph.add("Add", scaled, graph.constant(floats([1, 1]), "offset")), np.float32, ["batch", 2])
     files = {MODEL: graph.model({}).SerializeToString()}
     return write_version(tmp_path / "1", Manifest(files=listed(files), labels=("a",)).content(), files, None)
 
@@ -32,7 +37,7 @@ def child(parent: Path, name: str, **weights: NDArray[np.float32]) -> Path:
 
 
 def test_a_child_answers_with_its_weights_and_keeps_the_file_of_its_parent(parent: Path) -> None:
-    version = child(parent, "2", factor=np.float32([5, 5]))
+    version = child(parent, "2", factor=floats([5, 5]))
     np.testing.assert_array_equal(open_version(version).run({"x": X})["y"], [[6, 11]])
     before, after = (Manifest.parse(path.read_bytes()) for path in (parent, version))
     assert after.files[MODEL] == before.files[MODEL]
@@ -41,22 +46,22 @@ def test_a_child_answers_with_its_weights_and_keeps_the_file_of_its_parent(paren
 
 
 def test_a_grandchild_keeps_the_weights_that_it_does_not_replace(parent: Path) -> None:
-    version = child(child(parent, "2", factor=np.float32([5, 5])), "3", offset=np.float32([0, 0]))
+    version = child(child(parent, "2", factor=floats([5, 5])), "3", offset=floats([0, 0]))
     np.testing.assert_array_equal(open_version(version).run({"x": X})["y"], [[5, 10]])
 
 
 def test_the_merged_file_is_the_version(parent: Path) -> None:
-    version = child(parent, "2", factor=np.float32([5, 5]))
+    version = child(parent, "2", factor=floats([5, 5]))
     model = session(merged(VersionFiles.of(version)).SerializeToString())
     np.testing.assert_array_equal(model.run(None, {"x": X})[0], [[6, 11]])
 
 
-@pytest.mark.parametrize("weights", [{"slope": np.float32([5, 5])}, {"factor": np.float32([5])}])
+@pytest.mark.parametrize("weights", [{"slope": floats([5, 5])}, {"factor": floats([5])}])
 def test_weights_that_replace_none_are_refused(parent: Path, weights: dict[str, NDArray[np.float32]]) -> None:
     with pytest.raises(ValueError, match="replace none of the model's"):
         open_version(child(parent, "2", **weights))
 
 
 def test_the_same_weights_are_the_same_file(parent: Path) -> None:
-    weights = {"factor": np.float32([5, 5])}
+    weights = {"factor": floats([5, 5])}
     assert changed(VersionFiles.of(parent), weights) == changed(VersionFiles.of(parent), weights)

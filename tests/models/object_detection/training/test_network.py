@@ -1,9 +1,11 @@
 """The parts of a detector do what the whole does."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from models.adapters.linear_layer import LinearLayer
 from models.adapters.replaced_weights import changed
@@ -22,7 +24,7 @@ def version(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_version(tmp_path_factory.mktemp("versions") / "1")
 
 
-def best_scores(detector: CutDetector, levels: list[Level]) -> np.ndarray:
+def best_scores(detector: CutDetector, levels: list[Level]) -> NDArray[np.floating[Any]]:
     """The score of each picture's best anchor, and its 100th best, from the features."""
     [features] = detector.features(list(SQUARES))
     logits = [level.classes.scores(one.classes.astype(np.float32)) for level, one in zip(levels, features, strict=True)]
@@ -42,10 +44,7 @@ def test_a_version_with_other_layers_answers_by_them(version: Path, tmp_path: Pa
     rng = np.random.default_rng(1)
     levels = [
         Level(
-            *(
-                LinearLayer(one.weights + rng.normal(0, 1, one.weights.shape).astype(np.float32), one.bias - 1)
-                for one in level
-            )
+            *(LinearLayer(one.weights + np.float32(rng.normal(0, 1, one.weights.shape)), one.bias - 1) for one in level)
         )
         for level in detector.levels
     ]
