@@ -39,7 +39,7 @@ def hidden(
         values += _gated(weights, _normal(values, weights["final_layernorm"]))
         return values, None
 
-    values, _ = jax.lax.scan(layer, embedding[tokens], dict(layers))
+    values, _ = jax.lax.scan(layer, jnp.asarray(embedding)[tokens], dict(layers))
     return _normal(values, norm)
 
 

@@ -21,6 +21,7 @@ from models.nn.weight_interpolation import Trial, least_loss
 from models.speech_to_text.training.decoder import hidden
 from models.speech_to_text.training.utterances import Batch, Utterance, batches
 from models.speech_to_text.training.weights import DecoderWeights, Layers
+from models.speech_to_text.vocabulary import END
 
 LEAST_PROBABILITY = 1e-3
 """A token that is so probable anywhere in the utterances is one of those that are taken for another there."""
@@ -87,13 +88,14 @@ class Decoder:
 
 def open_decoder(weights: DecoderWeights, utterances: Sequence[Utterance]) -> Decoder:
     """Return the decoder with those tokens open that are in the utterances, or are probable anywhere in them."""
-    known = {token for utterance in utterances for token in utterance.tokens} | {0, 2}
+    known = {END, *(token for utterance in utterances for token in utterance.tokens)}
     decoder = Decoder(weights, np.array(sorted(known)))
     for utterance in decoder.with_parents(utterances):
         assert utterance.parent is not None
         scores = utterance.parent @ weights.output
-        least = jax.nn.logsumexp(scores, axis=-1) + np.log(LEAST_PROBABILITY)
-        known.update(np.flatnonzero((scores >= np.asarray(least)[:, None]).any(axis=0)).tolist())
+        likelihoods = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        probable = likelihoods >= LEAST_PROBABILITY * likelihoods.sum(axis=-1, keepdims=True)
+        known.update(np.flatnonzero(probable.any(axis=0)).tolist())
     return Decoder(weights, np.array(sorted(known)))
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from models.adapters.linear_layer import Floats
 from models.speech_to_text.vocabulary import BEGIN, END
 
-SIZES = ((64, 12, 32), (192, 32, 8), (448, 80, 4), (896, 160, 2))
+SIZES = ((64, 12, 32), (128, 16, 16), (256, 40, 8), (448, 80, 4), (896, 160, 2))
 """The most frames, tokens and utterances of a batch: whatever is shorter is padded."""
 MAX_FRAMES, MAX_TOKENS, _ = SIZES[-1]
 
