@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from models.adapters.low_rank import Factors, initial, updated, updates
 from models.nn.weight_interpolation import Trial, least_loss
 from models.speech_to_text.training.decoder import hidden
-from models.speech_to_text.training.utterances import Batch, Utterance, batches
+from models.speech_to_text.training.utterances import Batch, Utterance, batches, grouped, padded
 from models.speech_to_text.training.weights import DecoderWeights, Layers
-from models.speech_to_text.vocabulary import END
+from models.speech_to_text.vocabulary import BEGIN, END
 
 LEAST_PROBABILITY = 1e-3
 """A token that is so probable anywhere in the utterances is one of those that are taken for another there."""
@@ -60,7 +60,12 @@ class Decoder:
 
     def states(self, layers: Any, batch: Batch) -> jax.Array:
         """Return what comes before the last layer, (batch, length, features)."""
-        return hidden(layers, self.weights.embedding, self.weights.norm, batch.tokens, batch.states, batch.frames)
+        return hidden(layers, self.embedding, self.weights.norm, batch.tokens, batch.states, batch.frames)
+
+    @cached_property
+    def embedding(self) -> NDArray[np.float32]:
+        """Return what the first layer takes of each open token, (open tokens, features)."""
+        return self.weights.embedding[self.classes]
 
     @cached_property
     def output(self) -> NDArray[np.float32]:
@@ -88,7 +93,7 @@ class Decoder:
 
 def open_decoder(weights: DecoderWeights, utterances: Sequence[Utterance]) -> Decoder:
     """Return the decoder with those tokens open that are in the utterances, or are probable anywhere in them."""
-    known = {END, *(token for utterance in utterances for token in utterance.tokens)}
+    known = {BEGIN, END, *(token for utterance in utterances for token in utterance.tokens)}
     decoder = Decoder(weights, np.array(sorted(known)))
     for utterance in decoder.with_parents(utterances):
         assert utterance.parent is not None
@@ -114,12 +119,12 @@ def fit(decoder: Decoder, examples: Examples, plan: Plan, on_step: Callable[[int
     count = min(len(examples.feedback), len(examples.rehearsed))
     drawn = lambda: rng.choice(len(examples.rehearsed), count, replace=False).tolist()  # noqa: E731
     passes = [[*examples.feedback, *(examples.rehearsed[place] for place in drawn())] for _ in range(plan.epochs)]
-    steps = [batch for one in passes for _, batch in batches(one, decoder.classes, rng)]
+    steps = [[members[place] for place in places] for members in passes for places in grouped(members, rng)]
     rate = optax.warmup_cosine_decay_schedule(0.0, plan.rate, int(plan.warm_up * len(steps)) + 1, len(steps) + 1)
     optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(rate, weight_decay=0.0))
     step, state = jax.jit(partial(_step, decoder, optimiser, plan.distillation)), optimiser.init(factors)
-    for number, batch in enumerate(steps):
-        factors, state = step(decoder.weights.layers, factors, state, batch)
+    for number, members in enumerate(steps):
+        factors, state = step(decoder.weights.layers, factors, state, padded(members, decoder.classes))
         on_step(number + 1, len(steps))
     return factors
 

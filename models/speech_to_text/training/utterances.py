@@ -28,7 +28,7 @@ class Utterance(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Arrays of some utterances: `targets` are places in the open classes, `counted` is 0 behind their end."""
+    """Arrays of some utterances: tokens and targets are places in the open classes, `counted` is 0 behind the end."""
 
     states: Floats
     frames: NDArray[np.int32]
@@ -39,19 +39,21 @@ class Batch(NamedTuple):
     rehearsed: Floats
 
 
-def batches(
-    utterances: Sequence[Utterance], classes: NDArray[np.int64], rng: Generator | None = None
-) -> Iterator[tuple[list[int], Batch]]:
-    """Yield the places of some utterances of about the same size, and their arrays; in another order for each `rng`."""
+def grouped(utterances: Sequence[Utterance], rng: Generator | None = None) -> list[list[int]]:
+    """Return the places of utterances of about the same size, batch by batch; in another order for each `rng`."""
     order = np.arange(len(utterances)) if rng is None else rng.permutation(len(utterances))
     by_size = sorted(order.tolist(), key=lambda place: _size(utterances[place]))
-    drawn = []
+    groups = []
     for size, places in groupby(by_size, key=lambda place: _size(utterances[place])):
         members, most = list(places), SIZES[size][2]
-        drawn += [(members[start : start + most], size) for start in range(0, len(members), most)]
-    for number in range(len(drawn)) if rng is None else rng.permutation(len(drawn)).tolist():
-        places, size = drawn[number]
-        yield places, _batch([utterances[place] for place in places], SIZES[size], classes)
+        groups += [members[start : start + most] for start in range(0, len(members), most)]
+    return groups if rng is None else [groups[number] for number in rng.permutation(len(groups)).tolist()]
+
+
+def batches(utterances: Sequence[Utterance], classes: NDArray[np.int64]) -> Iterator[tuple[list[int], Batch]]:
+    """Yield the places of some utterances of about the same size, and their arrays."""
+    for places in grouped(utterances):
+        yield places, padded([utterances[place] for place in places], classes)
 
 
 def _size(utterance: Utterance) -> int:
@@ -59,8 +61,9 @@ def _size(utterance: Utterance) -> int:
     return next(place for place, (most, longest, _) in enumerate(SIZES) if frames <= most and tokens <= longest)
 
 
-def _batch(members: Sequence[Utterance], size: tuple[int, int, int], classes: NDArray[np.int64]) -> Batch:
-    frames, length, count = size
+def padded(members: Sequence[Utterance], classes: NDArray[np.int64]) -> Batch:
+    """Return the arrays of utterances of the same size, with places in the open classes, which are in rising order."""
+    frames, length, count = SIZES[_size(members[0])]
     features = members[0].states.shape[1]
     arrays: dict[str, NDArray[Any]] = {
         "states": np.zeros((count, frames, features), np.float32),
@@ -75,7 +78,7 @@ def _batch(members: Sequence[Utterance], size: tuple[int, int, int], classes: ND
         steps = len(member.tokens) + 1
         arrays["states"][row, : len(member.states)] = member.states
         arrays["frames"][row] = len(member.states)
-        arrays["tokens"][row, :steps] = [BEGIN, *member.tokens]
+        arrays["tokens"][row, :steps] = np.searchsorted(classes, [BEGIN, *member.tokens])
         arrays["targets"][row, :steps] = np.searchsorted(classes, [*member.tokens, END])
         arrays["counted"][row, :steps] = 1.0
         if member.parent is not None:
