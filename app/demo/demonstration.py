@@ -25,6 +25,7 @@ from app.demo.tally import SampleResult, Tally
 from app.embedded import api_readiness
 from app.embedded.supervisor import Supervisor
 from app.events import topics
+from app.kafka.connection import application_options
 from app.outcomes.label_aggregation import draw_selection
 from app.settings import Settings
 from app.system import api_tls
@@ -124,6 +125,7 @@ class Demonstration:
             api_key=key,
             verify=api_tls.client_verification(self._settings),
             source="hindsight/demo",
+            kafka=application_options(self._settings),
         ) as hindsight:
             stream = self._iterate_samples()
             self._console.print(
