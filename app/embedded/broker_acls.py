@@ -18,9 +18,10 @@ from app.events import topics
 from app.kafka import clients, platform_secret
 from app.kafka.admin_requests import AclEntry, AlterUserScramCredentials, CreateAcls, raise_on_error, send
 from app.settings import Settings
+from app.settings.namespace import qualify
 
 BROKER_USER = "broker"
-GROUP_PREFIX = "hindsight-"
+GROUP_PREFIX = qualify("hindsight-")
 """Prefix of the platform's consumer groups."""
 
 _PASSWORD_PATTERN = re.compile(rf'user_{BROKER_USER}="([^"]+)"')

@@ -218,8 +218,10 @@ class Settings(RenamedSettings, KafkaSettings, BaseSettings):
 
     @property
     def blob_store_url(self) -> str:
-        """The URL of blob storage."""
-        return self.blob_url or (self.home / "blobs").resolve().as_uri()
+        """The URL of blob storage; a namespace is a folder of what `blob_url` names."""
+        if self.blob_url:
+            return f"{self.blob_url.rstrip('/')}/{self.namespace}".rstrip("/") if self.namespace else self.blob_url
+        return (self.home / "blobs").resolve().as_uri()
 
     @property
     def catalog_url(self) -> str:

@@ -5,6 +5,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, Field, SecretStr, model_validator
 
+from app.settings.namespace import NAMESPACE
+
 ClientOption = Literal[
     "client_id", "connections_max_idle_ms", "metadata_max_age_ms", "request_timeout_ms", "retry_backoff_ms"
 ]
@@ -14,6 +16,11 @@ Compression = Literal["none", "gzip", "snappy", "lz4", "zstd"]
 class KafkaSettings(BaseModel):
     """The cluster, the credentials of the clients, and the topics."""
 
+    namespace: str = Field(
+        "",
+        pattern="^[a-z][a-z0-9-]*$|^$",
+        description="Prefix of topics, groups, event sources and blobs: deployments can share a cluster and a bucket.",
+    )
     kafka_bootstrap: str = Field("", description="The brokers of your Kafka cluster; empty starts the embedded broker.")
     kafka_port: int = Field(9092, description="Port of the embedded broker for applications; it needs no password.")
     kafka_platform_port: int = Field(9094, description="Port of the embedded broker for the platform's own processes.")
@@ -45,11 +52,39 @@ class KafkaSettings(BaseModel):
         {}, description='Properties of each Java client, as Flink\'s: {"client.rack": "a"}.'
     )
     kafka_compression: Compression | None = Field(
-        None, description="Compression of what the platform writes; empty is lz4 on your cluster, none on the embedded."
+        None,
+        description="Compression of what the platform writes; empty is zstd on your cluster, none on the embedded.",
     )
     kafka_heap: str = Field("384m", description="Java heap of the embedded broker.")
     partitions: int = Field(4, ge=1, description="Partitions of each task's topics.")
-    replication: int = Field(1, ge=1, description="Replicas of each topic; 3 on a cluster.")
+    replication: int = Field(1, ge=1, description="Replicas of each topic; by default 3 on your cluster.")
+    min_insync_replicas: int = Field(
+        1, ge=1, description="Replicas that must have a record; by default one less than all, at most 2."
+    )
+
+    @model_validator(mode="after")
+    def _default_to_durable(self) -> Self:
+        """On a cluster, keep each record when a broker is lost."""
+        defaults = {"replication": 3 if self.kafka_bootstrap else 1}
+        copies = self.replication if "replication" in self.model_fields_set else defaults["replication"]
+        defaults["min_insync_replicas"] = max(1, min(2, copies - 1))
+        for name, value in defaults.items():
+            if name not in self.model_fields_set:  # written past pydantic: it stays a default
+                self.__dict__[name] = value
+        if self.min_insync_replicas > self.replication:
+            raise ValueError(
+                f"min_insync_replicas is {self.min_insync_replicas}: there are {self.replication} replicas"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_namespace(self) -> Self:
+        """Refuse another namespace than the process's."""
+        if self.namespace != NAMESPACE:
+            raise ValueError(
+                f"the namespace of this process is {NAMESPACE!r}: set HINDSIGHT_NAMESPACE before its start"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_credentials(self) -> Self:
@@ -63,7 +98,7 @@ class KafkaSettings(BaseModel):
     @property
     def compression(self) -> Compression:
         """The compression of what the platform writes."""
-        return self.kafka_compression or ("none" if self.embedded_kafka else "lz4")
+        return self.kafka_compression or ("none" if self.embedded_kafka else "zstd")
 
     @property
     def bootstrap(self) -> str:

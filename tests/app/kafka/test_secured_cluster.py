@@ -79,7 +79,7 @@ async def test_a_new_connection_reads_the_token_again(broker: SecuredBroker, tmp
 async def test_an_application_writes_compressed_records_with_the_same_settings(broker: SecuredBroker) -> None:
     config = settings_of_ada(broker, kafka_sasl_password="ada-secret", kafka_options={"client_id": "shop"})
     options = connection.application_options(config)
-    assert (options["client_id"], options["sasl_plain_username"], config.compression) == ("shop", "ada", "lz4")
+    assert (options["client_id"], options["sasl_plain_username"], config.compression) == ("shop", "ada", "zstd")
     await write(config)
 
 
