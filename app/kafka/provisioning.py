@@ -8,6 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
+from app.errors import SetupError
 from app.events.topics import TopicSpec, required_topics
 from app.kafka import clients
 from app.settings import Settings
@@ -20,15 +21,28 @@ _POLL_SECONDS = 0.3
 async def provision(settings: Settings) -> list[str]:
     """Create the missing topics. Return a line for each difference between an existing topic and the required one.
 
-    Idempotent, and safe to run from several processes at once. An existing topic is never changed.
+    Idempotent, and safe to run from several processes at once. An existing topic is never changed. Raises `SetupError`
+    on a cluster with fewer brokers than the default number of replicas.
     """
     async with clients.open_admin(settings) as admin:
         topics = required_topics(settings)
         existing = set(await admin.list_topics())
         missing = [topic for topic in topics if topic.name not in existing]
         if missing:
+            await _check_brokers(admin, settings)
             await _create(admin, missing, settings.replication)
         return await _differences(admin, [topic for topic in topics if topic.name in existing])
+
+
+async def _check_brokers(admin: AIOKafkaAdminClient, settings: Settings) -> None:
+    """Raise `SetupError` if the cluster is too small for a number of replicas that nobody has stated."""
+    brokers = len((await admin.describe_cluster())["brokers"])
+    if brokers < settings.replication and "replication" not in settings.model_fields_set:
+        raise SetupError(
+            f"The cluster has {brokers} brokers; a topic has {settings.replication} replicas by default, so that no "
+            "record is lost with a broker.",
+            f"Add brokers, or set HINDSIGHT_REPLICATION={brokers} if that is enough.",
+        )
 
 
 async def _create(admin: AIOKafkaAdminClient, topics: Iterable[TopicSpec], replication: int) -> None:
