@@ -25,6 +25,7 @@ from app.commands import (
     logs,
     models,
     new_task,
+    provision,
     replay,
     restart,
     retrain,
@@ -64,7 +65,7 @@ for module in (up, send, feedback, batch, doctor, topics):
     module.register(cli)
 for module in (backtest, catalog, dead_letters, demo, erase, evaluate, import_, keys, logs, models, new_task):
     module.register(cli)
-for module in (replay, restart, retrain, status, train, contract):
+for module in (provision, replay, restart, retrain, status, train, contract):
     module.register(cli)
 
 

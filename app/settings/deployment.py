@@ -1,13 +1,15 @@
 """The settings of a deployment, read from the environment as HINDSIGHT_*."""
 
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, JsonValue, SecretStr, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
 from app.settings.former_names import RenamedEnvironment, RenamedSettings
+from app.settings.hosts import reachable_host
 from app.settings.task import TaskSettings
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -32,6 +34,11 @@ class Settings(RenamedSettings, BaseSettings):
     cache: Path = Field(
         Path.home() / ".cache" / "hindsight", description="Downloaded jars and weights, shared by all checkouts."
     )
+    secrets_dir: Path | None = Field(
+        None,
+        description="A directory that has settings as files, such as hindsight_api_key: /run/secrets in a container. "
+        "A variable of the same name overrides a file.",
+    )
     offline: bool = Field(
         False, description="Whether set-up may use no network: the cache must have the jars and weights."
     )
@@ -41,6 +48,17 @@ class Settings(RenamedSettings, BaseSettings):
     tls_certificate: Path | None = Field(None, description="The API's certificate (PEM, with its chain), for HTTPS.")
     tls_key: Path | None = Field(None, description="The key of that certificate (PEM, without a passphrase).")
     metrics_host: str = Field("127.0.0.1", description="The address of each process's /metrics, which needs no key.")
+    process_hosts: dict[str, str] = Field(
+        {},
+        description="The host at which the others reach a process, by its name in the Procfile, if it is not this "
+        'machine: {"mlserver": "mlserver"}.',
+    )
+    kafka_host: Literal["127.0.0.1", "0.0.0.0"] = Field(  # noqa: S104
+        "127.0.0.1", description="The address that the embedded broker binds to; 0.0.0.0 in a container."
+    )
+    kafka_advertised_host: str = Field(
+        "", description="The host at which applications reach the embedded broker; empty is that of `process_hosts`."
+    )
     port_base: int = Field(
         8000,
         description="Moves all ports that are not set: each port is this plus (its default - 8000).",
@@ -145,7 +163,7 @@ class Settings(RenamedSettings, BaseSettings):
         2.0, ge=0, description="Minimum time between two partial predictions of a live session; 0 makes none."
     )
 
-    mlserver_host: str = Field("127.0.0.1", description="The address of MLServer, for itself and its clients.")
+    mlserver_host: str = Field("127.0.0.1", description="The address that MLServer binds to.")
     mlserver_token: SecretStr | None = Field(
         None, description="The token of MLServer and its clients; None is HINDSIGHT_HOME/mlserver.token."
     )
@@ -223,8 +241,9 @@ class Settings(RenamedSettings, BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read the arguments, then the environment."""
-        return init_settings, RenamedEnvironment(settings_cls, cls.former_names)
+        """Read the arguments, then the environment, then the files of `secrets_dir`."""
+        files = SecretsSettingsSource(settings_cls, secrets_dir=os.environ.get("HINDSIGHT_SECRETS_DIR"))
+        return init_settings, RenamedEnvironment(settings_cls, cls.former_names), files
 
     @model_validator(mode="after")
     def _move_ports(self) -> Self:
@@ -251,6 +270,17 @@ class Settings(RenamedSettings, BaseSettings):
     def embedded_kafka(self) -> bool:
         """Whether this deployment runs the embedded broker."""
         return not self.kafka_bootstrap
+
+    def bind_host(self, process: str) -> str:
+        """Return the address that a process of the Procfile binds to."""
+        if process in ("prometheus", "alertmanager"):
+            return "127.0.0.1"
+        own = {"api": self.host, "mlserver": self.mlserver_host, "kafka": self.kafka_host}
+        return own.get(process, self.metrics_host)
+
+    def host_of(self, process: str) -> str:
+        """Return the host at which the others reach a process of the Procfile."""
+        return self.process_hosts.get(process) or reachable_host(self.bind_host(process))
 
     @property
     def blob_store_url(self) -> str:
