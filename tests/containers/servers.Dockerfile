@@ -8,7 +8,7 @@ RUN apt-get update \
 ENV PATH=/usr/lib/postgresql/15/bin:$PATH
 
 FROM debian AS postgres
-COPY tests/containers/postgres.sh /usr/local/bin/
+COPY postgres.sh /usr/local/bin/
 ENTRYPOINT ["sh", "/usr/local/bin/postgres.sh"]
 
 FROM debian AS prometheus
