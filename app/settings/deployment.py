@@ -9,7 +9,7 @@ from pydantic import Field, JsonValue, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
 from app.settings.former_names import RenamedEnvironment, RenamedSettings
-from app.settings.hosts import reachable_host
+from app.settings.hosts import HostSettings
 from app.settings.task import TaskSettings
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -18,7 +18,7 @@ MiB = 1024 * 1024
 MAX_PORT = 65535
 
 
-class Settings(RenamedSettings, BaseSettings):
+class Settings(RenamedSettings, HostSettings, BaseSettings):
     """The settings of one deployment. HINDSIGHT_KAFKA_PORT sets `kafka_port`; lists and maps are JSON."""
 
     model_config = SettingsConfigDict(env_prefix="HINDSIGHT_", extra="ignore")
@@ -42,23 +42,8 @@ class Settings(RenamedSettings, BaseSettings):
     offline: bool = Field(
         False, description="Whether set-up may use no network: the cache must have the jars and weights."
     )
-    host: str = Field(
-        "127.0.0.1", description="The address that the API binds to; an address other than loopback needs an API key."
-    )
     tls_certificate: Path | None = Field(None, description="The API's certificate (PEM, with its chain), for HTTPS.")
     tls_key: Path | None = Field(None, description="The key of that certificate (PEM, without a passphrase).")
-    metrics_host: str = Field("127.0.0.1", description="The address of each process's /metrics, which needs no key.")
-    process_hosts: dict[str, str] = Field(
-        {},
-        description="The host at which the others reach a process, by its name in the Procfile, if it is not this "
-        'machine: {"mlserver": "mlserver"}.',
-    )
-    kafka_host: Literal["127.0.0.1", "0.0.0.0"] = Field(  # noqa: S104
-        "127.0.0.1", description="The address that the embedded broker binds to; 0.0.0.0 in a container."
-    )
-    kafka_advertised_host: str = Field(
-        "", description="The host at which applications reach the embedded broker; empty is that of `process_hosts`."
-    )
     port_base: int = Field(
         8000,
         description="Moves all ports that are not set: each port is this plus (its default - 8000).",
@@ -163,7 +148,6 @@ class Settings(RenamedSettings, BaseSettings):
         2.0, ge=0, description="Minimum time between two partial predictions of a live session; 0 makes none."
     )
 
-    mlserver_host: str = Field("127.0.0.1", description="The address that MLServer binds to.")
     mlserver_token: SecretStr | None = Field(
         None, description="The token of MLServer and its clients; None is HINDSIGHT_HOME/mlserver.token."
     )
@@ -270,17 +254,6 @@ class Settings(RenamedSettings, BaseSettings):
     def embedded_kafka(self) -> bool:
         """Whether this deployment runs the embedded broker."""
         return not self.kafka_bootstrap
-
-    def bind_host(self, process: str) -> str:
-        """Return the address that a process of the Procfile binds to."""
-        if process in ("prometheus", "alertmanager"):
-            return "127.0.0.1"
-        own = {"api": self.host, "mlserver": self.mlserver_host, "kafka": self.kafka_host}
-        return own.get(process, self.metrics_host)
-
-    def host_of(self, process: str) -> str:
-        """Return the host at which the others reach a process of the Procfile."""
-        return self.process_hosts.get(process) or reachable_host(self.bind_host(process))
 
     @property
     def blob_store_url(self) -> str:
