@@ -11,7 +11,7 @@ from typing import Any
 
 from app.embedded import ports
 from app.settings import CHECKOUT
-from tests.support.small_tasks import SMALL_TASKS
+from models.small import SMALL_TASKS
 
 BASE = "docker.io/library/debian:bookworm-slim"
 SERVERS = ("postgres", "s3", "prometheus", "alertmanager")
@@ -29,6 +29,9 @@ network_backend = "netavark"
 """
 NETWORK_DNS = Path("/usr/lib/podman/aardvark-dns")
 VERSITYGW = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
+SHOW_LOGS = """
+podman ps --all --format '{{.Names}}' | while read -r name; do echo "--- $name"; podman logs --tail 9 $name; done 2>&1
+"""
 PODMAN_COMPOSE = "podman-compose==1.6.0"
 _BUILD = ("buildah", "bud", "--isolation", "chroot", "--format", "docker", "--layers", "--pull-never")
 
@@ -117,18 +120,8 @@ class ComposedPlatform:
 
     def state(self) -> str:
         """Describe the containers and the end of their logs, for the message of a failure."""
-        lines = [self.compose("ps", "--all")] if self._environment else []
-        names = run("podman", "ps", "--all", "--format", "{{.Names}}", env=self._environment).split()
-        for name in names:
-            result = subprocess.run(
-                ["podman", "logs", "--tail", "15", name],
-                env=self._environment,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            lines.append(f"--- {name}\n{result.stdout}{result.stderr}")
-        return "\n".join(lines)
+        logs = run("sh", "-c", SHOW_LOGS, env=self._environment)
+        return f"{self.compose('ps', '--all')}\n{logs}"
 
     @property
     def _compose(self) -> tuple[str, ...]:
