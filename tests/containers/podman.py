@@ -38,7 +38,9 @@ _BUILD = ("buildah", "bud", "--isolation", "chroot", "--format", "docker", "--la
 
 def run(*command: str | Path, **options: Any) -> str:
     """Run a command; raise an AssertionError with its output if it fails. Return its standard output."""
-    result = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    result: subprocess.CompletedProcess[str] = subprocess.run(
+        command, capture_output=True, text=True, check=False, **options
+    )
     assert result.returncode == 0, f"{command}: {result.stdout[-4000:]}{result.stderr[-4000:]}"
     return result.stdout
 
