@@ -26,6 +26,7 @@ from app.commands import (
     logs,
     models,
     new_task,
+    provision,
     replay,
     restart,
     restore,
@@ -66,7 +67,7 @@ for module in (up, send, feedback, batch, doctor, topics):
     module.register(cli)
 for module in (backtest, catalog, client, dead_letters, demo, erase, evaluate, import_, keys, logs, models, new_task):
     module.register(cli)
-for module in (replay, restart, restore, retrain, status, train, contract):
+for module in (provision, replay, restart, restore, retrain, status, train, contract):
     module.register(cli)
 
 

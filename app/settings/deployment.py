@@ -1,13 +1,15 @@
 """The settings of a deployment, read from the environment as HINDSIGHT_*."""
 
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, JsonValue, SecretStr, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
 from app.settings.former_names import RenamedEnvironment, RenamedSettings
+from app.settings.hosts import HostSettings
 from app.settings.kafka import KafkaSettings
 from app.settings.task import TaskSettings
 
@@ -17,7 +19,7 @@ MiB = 1024 * 1024
 MAX_PORT = 65535
 
 
-class Settings(RenamedSettings, KafkaSettings, BaseSettings):
+class Settings(RenamedSettings, HostSettings, KafkaSettings, BaseSettings):
     """The settings of one deployment. HINDSIGHT_KAFKA_PORT sets `kafka_port`; lists and maps are JSON."""
 
     model_config = SettingsConfigDict(env_prefix="HINDSIGHT_", extra="ignore")
@@ -33,15 +35,16 @@ class Settings(RenamedSettings, KafkaSettings, BaseSettings):
     cache: Path = Field(
         Path.home() / ".cache" / "hindsight", description="Downloaded jars and weights, shared by all checkouts."
     )
+    secrets_dir: Path | None = Field(
+        None,
+        description="A directory that has settings as files, such as hindsight_api_key: /run/secrets in a container. "
+        "A variable of the same name overrides a file.",
+    )
     offline: bool = Field(
         False, description="Whether set-up may use no network: the cache must have the jars and weights."
     )
-    host: str = Field(
-        "127.0.0.1", description="The address that the API binds to; an address other than loopback needs an API key."
-    )
     tls_certificate: Path | None = Field(None, description="The API's certificate (PEM, with its chain), for HTTPS.")
     tls_key: Path | None = Field(None, description="The key of that certificate (PEM, without a passphrase).")
-    metrics_host: str = Field("127.0.0.1", description="The address of each process's /metrics, which needs no key.")
     port_base: int = Field(
         8000,
         description="Moves all ports that are not set: each port is this plus (its default - 8000).",
@@ -124,7 +127,6 @@ class Settings(RenamedSettings, KafkaSettings, BaseSettings):
         2.0, ge=0, description="Minimum time between two partial predictions of a live session; 0 makes none."
     )
 
-    mlserver_host: str = Field("127.0.0.1", description="The address of MLServer, for itself and its clients.")
     mlserver_token: SecretStr | None = Field(
         None, description="The token of MLServer and its clients; None is HINDSIGHT_HOME/mlserver.token."
     )
@@ -202,8 +204,9 @@ class Settings(RenamedSettings, KafkaSettings, BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read the arguments, then the environment."""
-        return init_settings, RenamedEnvironment(settings_cls, cls.former_names)
+        """Read the arguments, then the environment, then the files of `secrets_dir`."""
+        files = SecretsSettingsSource(settings_cls, secrets_dir=os.environ.get("HINDSIGHT_SECRETS_DIR"))
+        return init_settings, RenamedEnvironment(settings_cls, cls.former_names), files
 
     @model_validator(mode="after")
     def _move_ports(self) -> Self:
