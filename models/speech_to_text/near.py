@@ -27,7 +27,7 @@ def near_key(codes: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     bands = np.digitize(np.fft.rfftfreq(2 * _HOP, 1 / RATE), _edges()) - 1
     loudness = 10 * np.log10(np.stack([powers[:, bands == band].sum(axis=1) for band in range(_BANDS)], 1) + 1e-12)
     above = np.clip(loudness - loudness.max() + _DECIBELS, 0.0, None)
-    return np.rint(above * (100 / _DECIBELS)).astype(np.uint8)
+    return np.asarray(np.rint(above * (100 / _DECIBELS)), np.uint8)
 
 
 def _edges() -> NDArray[np.float64]:

@@ -45,7 +45,7 @@ def make_batches(task: Task) -> list[Batch]:
 def write(directory: Path, batches: Sequence[Batch]) -> None:
     """Put batches beside a version's files."""
     tensors = {f"{place}/{name}": tensor for place, batch in enumerate(batches) for name, tensor in batch.items()}
-    np.savez(directory / _FILE, **tensors)  # type: ignore[arg-type]  # as if these were options of its own
+    np.savez(directory / _FILE, **tensors)
 
 
 def read(directory: Path) -> list[Batch]:

@@ -50,7 +50,7 @@ def test_large_inputs_are_left_out() -> None:
 
 
 def test_batches_are_read_as_they_were_written(tmp_path: Path) -> None:
-    batches = [
+    batches: list[warm_up.Batch] = [
         {"file": np.zeros((1, 3), np.uint8), "allow_pickle": np.ones((1, 2), np.float32)},
         {"file": np.ones((1, 5), np.uint8)},
     ]
