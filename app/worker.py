@@ -10,6 +10,7 @@ from typing import Any
 import uvloop
 from faust import Worker
 
+from app.errors import SetupError
 from app.kafka import provisioning
 from app.kafka.lag import ARCHIVE_GROUP, RECORDER_GROUP, WORKER_GROUP
 from app.monitoring import metrics
@@ -135,7 +136,10 @@ def main() -> None:
     lower_priority(process.niceness)
     metrics.serve(getattr(config, process.port_setting), config.metrics_host, config.home)
     heartbeat = Heartbeat(config.home)
-    asyncio.run(_run_with_heartbeat(heartbeat, wait_for_dependencies(config, process)))
+    try:
+        asyncio.run(_run_with_heartbeat(heartbeat, wait_for_dependencies(config, process)))
+    except SetupError as error:
+        sys.exit(str(error))
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     loop.call_soon(heartbeat.schedule_on, loop)

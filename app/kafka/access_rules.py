@@ -12,7 +12,7 @@ from app.kafka.lag import ARCHIVE_GROUP, PREPROCESS_GROUP, RECORDER_GROUP, WORKE
 from app.settings import Settings
 from app.settings.namespace import qualify
 
-PROCESSES = ("preprocess", "worker", "archive", "recorder", "api")
+PROCESSES = ("preprocess", "mlserver", "worker", "archive", "recorder", "api")
 _GROUPS = {
     "preprocess": PREPROCESS_GROUP,
     "worker": WORKER_GROUP,
@@ -54,6 +54,7 @@ def _readable(settings: Settings) -> dict[str, list[str]]:
     everything = topics.archived_topics(settings.tasks)
     return {
         "preprocess": each("requests"),
+        "mlserver": [topics.LIFECYCLE],
         "worker": [*each("features", "outcomes"), topics.LIFECYCLE],
         "archive": [*everything, *each("joins")],  # it looks for what no group has read
         "recorder": [
@@ -71,6 +72,7 @@ def _writable(settings: Settings) -> dict[str, list[str]]:
 
     return {
         "preprocess": [*each("features", "predictions"), topics.DEAD_LETTERS],
+        "mlserver": [],
         "worker": [*each("predictions", "shadow-predictions"), topics.DEAD_LETTERS],
         "archive": [topics.DEAD_LETTERS],
         "recorder": [*each("joins", "outcomes"), topics.DEAD_LETTERS],

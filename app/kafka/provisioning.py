@@ -24,6 +24,7 @@ async def provision(settings: Settings) -> list[str]:
     Idempotent, and safe to run from several processes at once. An existing topic is never changed. Raises `SetupError`
     on a cluster with fewer brokers than the default number of replicas.
     """
+    check_shared_state(settings)
     async with clients.open_admin(settings) as admin:
         topics = required_topics(settings)
         existing = set(await admin.list_topics())
@@ -32,6 +33,26 @@ async def provision(settings: Settings) -> list[str]:
             await _check_brokers(admin, settings)
             await _create(admin, missing, settings.replication)
         return await _differences(admin, [topic for topic in topics if topic.name in existing])
+
+
+def check_shared_state(settings: Settings) -> None:
+    """Raise `SetupError` if machines that share a cluster would each have a catalog or an archive of their own."""
+    if settings.embedded_kafka or settings.single_host:
+        return
+    local = [
+        name
+        for name, is_local in (
+            ("HINDSIGHT_DATABASE_URL", settings.database_url is None),
+            ("HINDSIGHT_BLOB_URL", settings.blob_store_url.startswith("file:")),
+        )
+        if is_local
+    ]
+    if local:
+        raise SetupError(
+            f"{' and '.join(local)} name files of this machine, but the cluster at {settings.bootstrap} is open to "
+            "others: two machines would each record a part of the events.",
+            "Set them to PostgreSQL and an S3 bucket, or set HINDSIGHT_SINGLE_HOST=true if all runs on this machine.",
+        )
 
 
 async def _check_brokers(admin: AIOKafkaAdminClient, settings: Settings) -> None:
@@ -77,7 +98,11 @@ async def _differences(admin: AIOKafkaAdminClient, topics: list[TopicSpec]) -> l
 
 
 async def wait_provisioned(settings: Settings) -> None:
-    """Return once the broker answers and every topic exists. Consumers call this first."""
+    """Return once the broker answers and every topic exists. Consumers call this first.
+
+    Raises `SetupError` as `check_shared_state`.
+    """
+    check_shared_state(settings)
     names = {topic.name for topic in required_topics(settings)}
     logged = False
     while True:

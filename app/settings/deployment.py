@@ -82,6 +82,9 @@ class Settings(RenamedSettings, HostSettings, KafkaSettings, BaseSettings):
     s3_access_key: SecretStr | None = Field(None, description="Access key of an s3:// blob storage.")
     s3_secret_key: SecretStr | None = Field(None, description="Secret key of an s3:// blob storage.")
 
+    single_host: bool = Field(
+        False, description="Whether SQLite and file:// blobs will do with your own cluster: all runs on this machine."
+    )
     database_url: SecretStr | None = Field(
         None, description="The catalog, postgresql://..; empty is SQLite in HINDSIGHT_HOME."
     )

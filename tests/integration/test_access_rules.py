@@ -17,7 +17,7 @@ from app.client import Hindsight
 from app.embedded.api_readiness import api_url
 from app.events import topics
 from app.kafka import clients
-from app.kafka.access_rules import PROCESSES, rules, user_of
+from app.kafka.access_rules import rules, user_of
 from app.kafka.connection import application_options
 from app.kafka.provisioning import provision
 from app.settings import CHECKOUT, Settings
@@ -58,12 +58,11 @@ async def config(broker: SecuredBroker, tmp_path_factory: pytest.TempPathFactory
 
 @contextmanager
 def run_each_as_its_user(broker: SecuredBroker, config: Settings) -> Iterator[Path]:
-    """Run the processes, MLServer included, which is no user of Kafka. Yield the folder of their logs."""
+    """Run the processes. Yield the folder of their logs."""
     config.home.mkdir(parents=True, exist_ok=True)
     running = []
     for name, words in COMMANDS.items():
-        user = user_of(name) if name in PROCESSES else "nobody"
-        environment = process_environment(broker.settings_of(config, user))
+        environment = process_environment(broker.settings_of(config, user_of(name)))
         with (config.home / f"{name}.log").open("wb") as log:
             command = [sys.executable, "-m", *words]
             running.append(subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdout=log, stderr=log))

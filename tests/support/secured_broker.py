@@ -70,6 +70,7 @@ class SecuredBroker:
             "kafka_security_protocol": "SASL_SSL",
             "kafka_ssl_cafile": self.folder / "ca.pem",
             "replication": 1,
+            "single_host": True,
         }
 
     def settings_of(self, settings: Settings, user: str) -> Settings:

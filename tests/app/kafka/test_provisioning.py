@@ -1,6 +1,7 @@
 import asyncio
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -11,7 +12,7 @@ from app.errors import SetupError
 from app.events import topics
 from app.events.topics import SEGMENT_MS, required_topics
 from app.kafka import growth, platform_secret
-from app.kafka.provisioning import provision, wait_provisioned
+from app.kafka.provisioning import check_shared_state, provision, wait_provisioned
 from app.settings import MiB, Settings
 from tests.support.kafka_clients import OutgoingRecord, publish
 
@@ -129,6 +130,7 @@ async def test_a_cluster_of_one_broker_is_refused_unless_it_is_stated_that_one_c
     cluster = {
         "tasks": {f"provisioned_{next(_NUMBERS)}": "tests.support.tasks:Letters"},
         "kafka_bootstrap": platform.platform_bootstrap,
+        "single_host": True,
         "kafka_security_protocol": "SASL_PLAINTEXT",
         "kafka_sasl_username": platform_secret.USERNAME,
         "kafka_sasl_password": platform_secret.load_or_create_password(platform.home),
@@ -165,3 +167,26 @@ async def test_the_topics_of_a_task_grow_once_their_events_are_read(
     assert await growth.grow(settings, task, 5, despite_lag=True) == []
     with pytest.raises(SetupError, match="has 5 partitions, and Kafka takes none away"):
         await growth.grow(settings, task, 4, despite_lag=True)
+
+
+@pytest.mark.parametrize(
+    ("stated", "reason"),
+    [
+        ({}, "HINDSIGHT_DATABASE_URL and HINDSIGHT_BLOB_URL name files"),
+        ({"blob_url": "s3://bucket"}, "HINDSIGHT_DATABASE_URL name files"),
+        ({"database_url": "postgresql://db/hindsight", "blob_url": "file:///data"}, "HINDSIGHT_BLOB_URL name files"),
+    ],
+)
+async def test_files_of_one_machine_are_refused_on_a_shared_cluster(stated: dict[str, str], reason: str) -> None:
+    settings = Settings(kafka_bootstrap="kafka.example:9092", **stated)
+    for start in (provision, wait_provisioned):
+        with pytest.raises(SetupError, match=reason):
+            await start(settings)
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [{"single_host": True}, {"database_url": "postgresql://db/hindsight", "blob_url": "s3://bucket"}],
+)
+def test_shared_state_and_one_machine_are_accepted_on_a_shared_cluster(stated: dict[str, Any]) -> None:
+    check_shared_state(Settings(kafka_bootstrap="kafka.example:9092", **stated))

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from app.client import Hindsight
 from app.embedded import ports
 from app.eventlog.archive import Archive
-from app.kafka import platform_secret
+from app.kafka import clients, platform_secret
 from app.kafka.connection import client_options
 from app.settings import CHECKOUT, Settings
 from app.system.environment import process_environment
@@ -59,6 +59,7 @@ async def test_two_namespaces_on_one_cluster_do_not_see_each_other(platform: Set
         kafka_sasl_username=platform_secret.USERNAME,
         kafka_sasl_password=platform_secret.load_or_create_password(platform.home),
         replication=1,
+        single_host=True,
         blob_url=(tmp_path / "blobs").as_uri(),
         archive_seconds=0.2,
     )
@@ -78,6 +79,9 @@ async def archive_one_request(config: Settings, namespace: str) -> None:
     environment = process_environment(config) | variables | {"HINDSIGHT_ARCHIVE_METRICS_PORT": str(ports.free_port())}
     created = await run_hindsight(config, "topics", **variables)
     assert created == CommandResult(0, "9 topics are there; 0 differences\n", "")
+    async with clients.open_admin(config) as admin, asyncio.timeout(60):
+        while f"{namespace}.letters.predictions" not in await admin.list_topics():
+            await asyncio.sleep(0.2)
     async with Hindsight(config.bootstrap, namespace=namespace, kafka=client_options(config)) as client:
         await client.send("letters", namespace.encode())
     archive = await asyncio.create_subprocess_exec(
