@@ -1,8 +1,8 @@
 """Our Java classes in `java/`, compiled by Janino, the Java compiler that Flink contains.
 
 They are the ends of the pipeline, which Flink's Python API does not have: Kafka's records with their headers to and
-from bytes, and batches of them. The jar is made at the first start, and kept in the cache under the hash of its source; `python -m
-app.preprocess.java_classes` makes it for an image.
+from bytes, and batches of them. The jar is made at the first start, and kept in the cache under the hash of its source;
+`python -m app.preprocess.java_classes` makes it for an image.
 """
 
 import hashlib
