@@ -123,7 +123,7 @@ class ComposedPlatform:
     def state(self) -> str:
         """Describe the containers and the end of their logs, for the message of a failure."""
         logs = run("sh", "-c", SHOW_LOGS, env=self._environment)
-        return f"{self.compose('ps', '--all')}\n{logs}"
+        return f"{self.compose('ps')}\n{logs}"
 
     @property
     def _compose(self) -> tuple[str, ...]:

@@ -85,7 +85,7 @@ async def test_a_request_is_answered_corrected_and_archived_and_all_of_it_outliv
     api = f"http://127.0.0.1:{composed.api_port}"
     async with Hindsight(f"127.0.0.1:{composed.kafka_port}", api_url=api, api_key=composed.api_key) as hindsight:
         prediction = await hindsight.predict("ocr", sample.payload)
-        await hindsight.feedback(prediction.prediction_id, correction=sample.correction)
+        await hindsight.feedback(prediction.prediction_id, correction=sample.correction, actor="ada")
     before = await asyncio.wait_for(read_prediction(composed, prediction.prediction_id), 60)
     await wait_until_archived(composed, {"requests": 1, "predictions": 1, "feedback": 1, "outcomes": 1})
 
