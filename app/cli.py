@@ -27,6 +27,7 @@ from app.commands import (
     new_task,
     replay,
     restart,
+    restore,
     retrain,
     send,
     status,
@@ -64,7 +65,7 @@ for module in (up, send, feedback, batch, doctor, topics):
     module.register(cli)
 for module in (backtest, catalog, dead_letters, demo, erase, evaluate, import_, keys, logs, models, new_task):
     module.register(cli)
-for module in (replay, restart, retrain, status, train, contract):
+for module in (replay, restart, restore, retrain, status, train, contract):
     module.register(cli)
 
 
@@ -93,9 +94,10 @@ def _exit_on_known_error(error: Exception) -> None:
     from pydantic import ValidationError
 
     from app.client import ClientError
+    from app.errors import Unavailable
     from app.settings import Settings
 
-    if isinstance(error, ClientError):
+    if isinstance(error, ClientError | Unavailable):
         _exit_with_error(str(error))
     if isinstance(error, KafkaError):
         _exit_with_error(

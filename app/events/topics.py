@@ -47,6 +47,11 @@ def joins(task: str) -> str:
     return f"{task}.joins"
 
 
+def is_of_applications(topic: str) -> bool:
+    """Return whether applications write to this topic, not the platform's processes alone."""
+    return topic.endswith((".requests", ".feedback"))
+
+
 def archived_topics(tasks: Iterable[str]) -> list[str]:
     """Return every topic that is part of the log. Internal topics are not: they can be rebuilt from the others."""
     kinds = (requests, features, predictions, shadow_predictions, feedback, outcomes)
