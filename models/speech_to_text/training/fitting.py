@@ -35,13 +35,13 @@ class Plan:
         *(f"{kind}_attn/{part}_proj" for kind in ("self", "encoder") for part in "qkvo"), "mlp/fc1", "mlp/fc2",
     )  # fmt: skip
     rank: int = 8
-    epochs: int = 10
+    epochs: int = 5
     """Passes over the feedback, with as many rehearsed utterances each."""
     rate: float = 2e-3
     warm_up: float = 0.1
     distillation: float = 1.0
     """The weight of a rehearsed token's divergence, beside the loss of a token of the feedback."""
-    max_divergence: float = 0.01
+    max_divergence: float = 0.05
     """In nats a token, from what the parent said of rehearsed utterances: a bound on what is forgotten."""
     shares: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
     seed: int = 0

@@ -25,7 +25,7 @@ class Sizes:
     """How many utterances are rehearsed: the log's own at most, and ones of made voices."""
 
     logged: int = 300
-    made: int = 60
+    made: int = 40
     validation: int = 5
     """One in so many is to choose by."""
     held_out: int = 1_000
