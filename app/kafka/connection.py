@@ -60,7 +60,7 @@ def client_options(settings: Settings) -> dict[str, Any]:
     """Return the options of an aiokafka client."""
     security = ConnectionSecurity.from_settings(settings)
     options: dict[str, Any] = {
-        **settings.kafka_options,
+        **{str(name): value for name, value in settings.kafka_options.items()},
         "bootstrap_servers": settings.platform_bootstrap,
         "security_protocol": security.protocol,
     }
@@ -91,8 +91,9 @@ def faust_settings(settings: Settings) -> dict[str, Any]:
     if security.token_file is not None:
         login = OAuthCredentials(oauth_cb=TokenFile(security.token_file), ssl_context=context)
     elif security.mechanism:
+        password: Any = security.password  # Faust hands it to aiokafka as it is
         login = SASLCredentials(
-            username=security.username, password=security.password, ssl_context=context, mechanism=security.mechanism
+            username=security.username, password=password, ssl_context=context, mechanism=security.mechanism
         )
     elif context is not None:
         login = SSLCredentials(context)

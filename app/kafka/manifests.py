@@ -30,9 +30,8 @@ def acl_lines(settings: Settings) -> list[str]:
 
 def strimzi_document(settings: Settings, cluster: str) -> str:
     """Return a KafkaTopic for each topic and a KafkaUser for each user of a cluster that Strimzi runs."""
-    return yaml.safe_dump_all(
-        [*_topic_resources(settings, cluster), *_user_resources(settings, cluster)], sort_keys=False
-    )
+    resources = [*_topic_resources(settings, cluster), *_user_resources(settings, cluster)]
+    return str(yaml.safe_dump_all(resources, sort_keys=False))
 
 
 def _topic_resources(settings: Settings, cluster: str) -> Iterator[dict[str, Any]]:

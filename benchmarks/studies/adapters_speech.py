@@ -76,7 +76,7 @@ def heard(samples: NDArray[np.float32], signal_to_noise_db: float, rng: Generato
     spectrum = np.fft.rfft(rng.normal(size=len(padded)))
     pink = np.fft.irfft(spectrum / np.sqrt(np.maximum(1, np.arange(len(spectrum)))), len(padded))
     power = np.mean(samples**2) / 10 ** (signal_to_noise_db / 10)
-    return (padded + pink * np.sqrt(power / np.mean(pink**2))).astype(np.float32)
+    return np.asarray(padded + pink * np.sqrt(power / np.mean(pink**2)), np.float32)
 
 
 def wav(samples: NDArray[np.float32]) -> bytes:

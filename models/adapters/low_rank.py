@@ -7,6 +7,7 @@ product of two factors, the first drawn by chance, the second zero at the beginn
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -33,6 +34,6 @@ def updates(factors: Factors, share: float = 1.0) -> dict[str, Array]:
     return {module: share * (first @ second) for module, (first, second) in factors.items()}
 
 
-def updated(layers: Mapping[str, Array], factors: Factors) -> dict[str, Array]:
+def updated(layers: Mapping[str, Any], factors: Factors) -> dict[str, Any]:
     """Return the layers with what the factors add."""
     return {**layers, **{module: layers[module] + update for module, update in updates(factors).items()}}

@@ -60,7 +60,8 @@ class Decoder:
 
     def states(self, layers: Any, batch: Batch) -> jax.Array:
         """Return what comes before the last layer, (batch, length, features)."""
-        return hidden(layers, self.embedding, self.weights.norm, batch.tokens, batch.states, batch.frames)
+        arrays = (self.embedding, self.weights.norm, batch.tokens, batch.states, batch.frames)
+        return hidden(layers, *map(jnp.asarray, arrays))
 
     @cached_property
     def embedding(self) -> NDArray[np.float32]:
@@ -117,8 +118,8 @@ def fit(decoder: Decoder, examples: Examples, plan: Plan, on_step: Callable[[int
     rng = np.random.default_rng(plan.seed)
     factors = initial(decoder.weights.layers, plan.modules, plan.rank, plan.seed)
     count = min(len(examples.feedback), len(examples.rehearsed))
-    drawn = lambda: rng.choice(len(examples.rehearsed), count, replace=False).tolist()  # noqa: E731
-    passes = [[*examples.feedback, *(examples.rehearsed[place] for place in drawn())] for _ in range(plan.epochs)]
+    drawn = [rng.choice(len(examples.rehearsed), count, replace=False).tolist() for _ in range(plan.epochs)]
+    passes = [[*examples.feedback, *(examples.rehearsed[place] for place in places)] for places in drawn]
     steps = [[members[place] for place in places] for members in passes for places in grouped(members, rng)]
     rate = optax.warmup_cosine_decay_schedule(0.0, plan.rate, int(plan.warm_up * len(steps)) + 1, len(steps) + 1)
     optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(rate, weight_decay=0.0))

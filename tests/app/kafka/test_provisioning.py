@@ -127,7 +127,7 @@ async def test_waiting_outlasts_a_home_that_cannot_be_read(settings: Settings, t
 async def test_a_cluster_of_one_broker_is_refused_unless_it_is_stated_that_one_copy_is_enough(
     platform: Settings,
 ) -> None:
-    cluster = {
+    cluster: dict[str, Any] = {
         "tasks": {f"provisioned_{next(_NUMBERS)}": "tests.support.tasks:Letters"},
         "kafka_bootstrap": platform.platform_bootstrap,
         "single_host": True,
@@ -143,7 +143,7 @@ async def test_a_cluster_of_one_broker_is_refused_unless_it_is_stated_that_one_c
 
 @pytest.mark.parametrize(("stated", "copies", "in_sync"), [({}, 3, 2), ({"replication": 2}, 2, 1)])
 def test_a_cluster_keeps_what_it_has_confirmed_when_a_broker_is_lost(
-    stated: dict[str, int], copies: int, in_sync: int
+    stated: dict[str, Any], copies: int, in_sync: int
 ) -> None:
     settings = Settings(kafka_bootstrap="kafka:9092", **stated)
     assert (settings.replication, settings.min_insync_replicas) == (copies, in_sync)
@@ -177,7 +177,7 @@ async def test_the_topics_of_a_task_grow_once_their_events_are_read(
         ({"database_url": "postgresql://db/hindsight", "blob_url": "file:///data"}, "HINDSIGHT_BLOB_URL name files"),
     ],
 )
-async def test_files_of_one_machine_are_refused_on_a_shared_cluster(stated: dict[str, str], reason: str) -> None:
+async def test_files_of_one_machine_are_refused_on_a_shared_cluster(stated: dict[str, Any], reason: str) -> None:
     settings = Settings(kafka_bootstrap="kafka.example:9092", **stated)
     for start in (provision, wait_provisioned):
         with pytest.raises(SetupError, match=reason):

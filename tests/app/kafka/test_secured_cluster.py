@@ -104,14 +104,12 @@ def test_a_java_client_runs_with_the_printed_configuration(
     password = tmp_path / "password"
     password.write_text("ada-secret")
     token = write_token(tmp_path / "token", "ada", "signature")
-    config = settings_of_ada(
-        broker,
-        **{
-            "variable": {"kafka_sasl_password": "ada-secret"},
-            "file": {"kafka_sasl_password_file": password},
-            "token": {"kafka_sasl_mechanism": "OAUTHBEARER", "kafka_sasl_token_file": token},
-        }[login],
-    )
+    logins: dict[str, dict[str, Any]] = {
+        "variable": {"kafka_sasl_password": "ada-secret"},
+        "file": {"kafka_sasl_password_file": password},
+        "token": {"kafka_sasl_mechanism": "OAUTHBEARER", "kafka_sasl_token_file": token},
+    }
+    config = settings_of_ada(broker, **logins[login])
     properties = java.jvm.java.util.Properties()
     for line in client_files.java_lines(config):
         assert "ada-secret" not in line

@@ -1,9 +1,12 @@
 """The decoder's update is fitted to corrected utterances, within a bound on what is forgotten."""
 
 from dataclasses import replace
+from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from models.adapters.low_rank import Factors
 from models.speech_to_text.training.decoder import hidden
@@ -14,10 +17,10 @@ WEIGHTS = made_weights()
 PLAN = Plan(("self_attn/o_proj", "encoder_attn/v_proj", "mlp/fc2"), rank=4, epochs=8, rate=1e-2, max_divergence=10.0)
 
 
-def computed(tokens: list[int], states: np.ndarray, frames: int) -> np.ndarray:
-    found = hidden(
-        WEIGHTS.layers, WEIGHTS.embedding, WEIGHTS.norm, np.array([tokens]), states[None], np.array([frames])
-    )
+def computed(tokens: list[int], states: NDArray[np.float32], frames: int) -> NDArray[Any]:
+    arrays = (WEIGHTS.embedding, WEIGHTS.norm, np.array([tokens]), states[None], np.array([frames]))
+    layers = {name: jnp.asarray(array) for name, array in WEIGHTS.layers.items()}
+    found = hidden(layers, *map(jnp.asarray, arrays))
     return np.asarray(found[0])
 
 
