@@ -40,6 +40,7 @@ class SpeechToText(Task):
     name: ClassVar[str] = "speech_to_text"
     preprocess_version: ClassVar[str] = "2"
     error_name: ClassVar[str] = "WER"
+    trainer: ClassVar[str | None] = "models.speech_to_text.train:train"
     max_payload_bytes: ClassVar[int] = 64 * 1024 * 1024
     near_bound: ClassVar[int] = near.BOUND
 
