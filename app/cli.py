@@ -13,6 +13,7 @@ from app.commands import (
     backtest,
     batch,
     catalog,
+    client,
     contract,
     dead_letters,
     demo,
@@ -25,8 +26,10 @@ from app.commands import (
     logs,
     models,
     new_task,
+    provision,
     replay,
     restart,
+    restore,
     retrain,
     send,
     status,
@@ -62,9 +65,9 @@ def common_options(
 # In the order of `hindsight --help`.
 for module in (up, send, feedback, batch, doctor, topics):
     module.register(cli)
-for module in (backtest, catalog, dead_letters, demo, erase, evaluate, import_, keys, logs, models, new_task):
+for module in (backtest, catalog, client, dead_letters, demo, erase, evaluate, import_, keys, logs, models, new_task):
     module.register(cli)
-for module in (replay, restart, retrain, status, train, contract):
+for module in (provision, replay, restart, restore, retrain, status, train, contract):
     module.register(cli)
 
 
@@ -93,9 +96,10 @@ def _exit_on_known_error(error: Exception) -> None:
     from pydantic import ValidationError
 
     from app.client import ClientError
+    from app.errors import Unavailable
     from app.settings import Settings
 
-    if isinstance(error, ClientError):
+    if isinstance(error, ClientError | Unavailable):
         _exit_with_error(str(error))
     if isinstance(error, KafkaError):
         _exit_with_error(

@@ -30,6 +30,7 @@ LENGTHS = {
     "payloads": "distinct images",
     "task_requests": "length of the backlogs of the part `tasks`",
     "task_payloads": "its distinct payloads of each task",
+    "model_requests": "length of the backlogs of the part `models`",
     "events": "length of the replayed archive",
     "repetitions": "maximum number of backlogs, and of replays",
 }

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple, TypeVar
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from app.inference.predictor import stack_inputs
+from app.inference.predictor import PaddedShapes, events_per_call, padded_shapes, stack_inputs
 from models.base import Asked, Features, Task
+from models.runtimes import Execution, open_version
 
 ROUNDS = 3
 BATCH_SIZE = 32
@@ -52,13 +53,15 @@ def open_session(model: Path, threads: int) -> ort.InferenceSession:
 
 
 def make_batches(task: Task, features: Mapping[int, Features], size: int) -> list[EventBatch]:
-    """Return all events, by number, in batches of equal padded shapes, at most `size` in each."""
-    groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+    """Return all events, by number, in batches of equal padded shapes, at most `size` in each, and as a call holds."""
+    groups: dict[PaddedShapes, list[int]] = defaultdict(list)
     for number, event in features.items():
-        shapes = task.padded({name: tensor.shape for name, tensor in task.inputs(event).items()})
-        groups[tuple(shapes.items())].append(number)
+        groups[padded_shapes(task, event)].append(number)
     batches = (
-        group[start : start + size] for _, group in sorted(groups.items()) for start in range(0, len(group), size)
+        group[start : start + step]
+        for shapes, group in sorted(groups.items())
+        for step in (min(size, events_per_call(shapes)),)
+        for start in range(0, len(group), step)
     )
     return [
         EventBatch(
@@ -82,19 +85,19 @@ def run_batch(runtime: ort.InferenceSession, batch: Batch) -> Batch:
 
 
 def measure_in_process(
-    task: Task, model: Path, payloads: Sequence[bytes], cores: int, batch_size: int = BATCH_SIZE
+    task: Task, model: Path, payloads: Sequence[bytes], cores: int, batch_size: int = BATCH_SIZE, rounds: int = ROUNDS
 ) -> InProcessSpeed:
     """Measure from payload to prediction, with a Python thread for each core; the first round warms up."""
-    runtime = open_session(model, 1)
+    runtime = open_version(model, Execution(threads=1))
     chunks = [payloads[start : start + 4 * batch_size] for start in range(0, len(payloads), 4 * batch_size)]
 
     def predict(chunk: Sequence[bytes]) -> None:
         for batch in make_batches(task, preprocess_all(task, chunk), batch_size):
-            task.decode(run_batch(runtime, batch.inputs), batch.asked)
+            task.decode(runtime.run(batch.inputs), batch.asked)
 
-    seconds, cpu_seconds = _measure_rounds(predict, chunks, cores)
+    seconds, cpu_seconds = _measure_rounds(predict, chunks, cores, rounds)
     batches = [batch.inputs for batch in make_batches(task, preprocess_all(task, payloads), batch_size)]
-    runtime_seconds, runtime_cpu_seconds = _measure_rounds(lambda batch: run_batch(runtime, batch), batches, cores)
+    runtime_seconds, runtime_cpu_seconds = _measure_rounds(runtime.run, batches, cores, rounds)
     count = len(payloads)
     return InProcessSpeed(
         per_second=count / seconds,
@@ -104,11 +107,11 @@ def measure_in_process(
     )
 
 
-def _measure_rounds(work: Callable[[T], Any], parts: Sequence[T], cores: int) -> tuple[float, float]:
-    """Return the median wall seconds and CPU seconds of a round over all parts."""
+def _measure_rounds(work: Callable[[T], Any], parts: Sequence[T], cores: int, count: int) -> tuple[float, float]:
+    """Return the median wall seconds and CPU seconds of `count` rounds over all parts."""
     rounds = []
     with ThreadPoolExecutor(cores) as pool:
-        for _ in range(ROUNDS + 1):
+        for _ in range(count + 1):
             started, cpu_started = time.perf_counter(), time.process_time()
             list(pool.map(work, parts))
             rounds.append((time.perf_counter() - started, time.process_time() - cpu_started))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-PARTS = ("saturated", "latency", "overload", "tasks", "commands", "starts", "whole", "limit", "replay")
+PARTS = ("saturated", "latency", "overload", "tasks", "commands", "starts", "whole", "limit", "models", "replay")
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class BenchmarkOptions:
     """Empty is all."""
     task_requests: int = 2_000
     task_payloads: int = 200
+    model_requests: int = 408
+    """Requests to each of the included models, as the demonstration sends them: 8 pages among 400 lines for `ocr`."""
     extra_kb: tuple[float, ...] = (0, 96, 96, 0)
     """What payloads are enlarged by, for the cost of a kB: back and forth, so that no drift is taken for a slope."""
     events: int = 1_000_000

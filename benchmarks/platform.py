@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -24,15 +24,16 @@ from benchmarks import resource_usage
 from benchmarks.child_process import BenchmarkError, read_tail
 from benchmarks.pipeline import TaskTopics
 from benchmarks.settling import wait_until_settled
+from models.small import SMALL_TASKS
 
 START_SECONDS = 180.0
 STOP_SECONDS = 60.0
 SUPERVISOR = "supervisor"
 
 
-def benchmark_settings(home: Path) -> Settings:
-    """Return the settings of the environment, with this home, the embedded broker and free ports."""
-    overrides: dict[str, Any] = {"home": home.resolve(), "demo": False, "kafka_bootstrap": ""}
+def benchmark_settings(home: Path, tasks: Mapping[str, str] = SMALL_TASKS) -> Settings:
+    """Return the settings of the environment, with this home, these tasks, the embedded broker and free ports."""
+    overrides: dict[str, Any] = {"home": home.resolve(), "tasks": tasks, "demo": False, "kafka_bootstrap": ""}
     free_ports = zip(ports.PROCESS_BY_SETTING, ports.free_ports(len(ports.PROCESS_BY_SETTING)), strict=True)
     return Settings(**overrides | dict(free_ports))
 

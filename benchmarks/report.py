@@ -13,7 +13,7 @@ from benchmarks.tables.latency import latency_table, stage_table
 from benchmarks.tables.overload import overload_table
 from benchmarks.tables.replay import replay_table
 from benchmarks.tables.section import TableSection
-from benchmarks.tables.tasks import task_table, tax_table
+from benchmarks.tables.tasks import model_table, task_table, tax_table
 from benchmarks.tables.throughput import sweep_table, throughput_table
 from benchmarks.targets import list_targets
 
@@ -24,7 +24,7 @@ def build_sections(results: BenchmarkResults) -> list[TableSection]:
     """Return all tables of a run."""
     summary = [(name, f"{value:.4g}") for name, value in results.summary.items()]
     sections = [
-        *(_target_table(results), cost_table(results), tax_table(results), task_table(results)),
+        *(_target_table(results), cost_table(results), tax_table(results), task_table(results), model_table(results)),
         *(latency_table(results), overload_table(results), *map(stage_table, results.latency)),
         *(throughput_table(results), sweep_table(results), replay_table(results)),
         *(memory_table(results), command_table(results), TableSection("Summary", ("", ""), summary)),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from benchmarks.commands import CommandTime
 from benchmarks.in_process import InProcessSpeed
 from benchmarks.latency import Latency
+from benchmarks.model_run import ModelSpeed
 from benchmarks.overload import Overload
 from benchmarks.replay import ReplayComparison
 from benchmarks.resource_usage import CoreUsage, Memory
@@ -36,6 +37,9 @@ class BenchmarkResults:
     limit: RuntimeLimit | None = None
     replay: ReplayComparison | None = None
     tasks: dict[str, TaskCost] = field(default_factory=dict)
+    models: dict[str, ModelSpeed] = field(default_factory=dict)
+    models_at_rest: Memory | None = None
+    """Of the platform with the included models."""
     commands: dict[str, CommandTime] = field(default_factory=dict)
     others: dict[str, float] = field(default_factory=dict)
     """Cores that other processes used during the other phases."""
@@ -108,6 +112,9 @@ class BenchmarkResults:
             figures[f"tax of {name}, fixed CPU ms"] = cost.tax.fixed_ms
             figures[f"tax of {name}, CPU us of a kB"] = cost.tax.us_per_kb
             figures |= {f"{name}, saturated / {other}": ratio for other, ratio in cost.ratios.items()}
+        figures |= {f"{name}, saturated / model alone": speed.ratio for name, speed in self.models.items()}
+        if self.models_at_rest:
+            figures["MiB at rest, included models"] = self.models_at_rest.total
         if self.at_rest:
             figures["MiB at rest"] = self.at_rest.total
         figures |= {f"{name}, s": time.seconds for name, time in self.commands.items()}

@@ -10,6 +10,7 @@ from rich.console import Console
 from app.settings import Settings
 from benchmarks import in_process, machine, replay, runtime_limit, synthetic_history, task_run
 from benchmarks.child_process import run_in_process
+from benchmarks.model_run import MODELS, measure_models
 from benchmarks.options import BenchmarkOptions
 from benchmarks.platform import benchmark_settings, run_processes
 from benchmarks.platform_run import MAX_PHASE_SECONDS, measure_platform
@@ -57,6 +58,11 @@ class BenchmarkRun:
             if "tasks" in only:
                 peer_settings = benchmark_settings(Path(scratch) / "peers")
                 await task_run.measure_peers(peer_settings, self._options, self._progress, results.tasks)
+            if "models" in only:
+                model_settings = benchmark_settings(Path(scratch) / "models", MODELS)
+                results.models_at_rest = await measure_models(
+                    model_settings, self._options, self._progress, results.models
+                )
             if "replay" in only:
                 results.replay = await self._measure_replay(benchmark_settings(Path(scratch) / "replay"))
 

@@ -14,6 +14,7 @@ MAX_CORES = {0.0: 0.1, 50.0: 0.4}
 """Requests/s -> cores in use."""
 MAX_FIXED_MS, MAX_US_PER_KB = 0.25, 5.0
 MIN_IN_PROCESS_RATIO = 0.7
+MIN_MODEL_RATIO, MAX_MODELS_MIB = 0.85, 2.5 * 1024
 MAX_RECOVERY_SECONDS = 10.0
 MAX_COMMAND_SECONDS = 1.0
 MAX_MEMORY_MIB = 1.2 * 1024
@@ -35,7 +36,7 @@ def list_targets(results: BenchmarkResults) -> list[Target]:
     """Return the targets of the parts that this run has measured."""
     return [
         *(*_latency_targets(results), *_overload_targets(results.overload), *_cost_targets(results)),
-        *(*_small_targets(results), *_replay_targets(results.replay)),
+        *(*_model_targets(results), *_small_targets(results), *_replay_targets(results.replay)),
     ]
 
 
@@ -78,6 +79,14 @@ def _cost_targets(results: BenchmarkResults) -> Iterator[Target]:
         for other, ratio in cost.ratios.items():
             if other in cost.peers:
                 yield at_least(f"{name}, saturated / {other}", ratio, 1)
+
+
+def _model_targets(results: BenchmarkResults) -> Iterator[Target]:
+    for name, speed in results.models.items():
+        yield at_least(f"{name}, saturated / model alone", speed.ratio, MIN_MODEL_RATIO)
+    if results.models_at_rest:
+        memory = results.models_at_rest
+        yield at_most(f"memory at rest, included models, {memory.kind}", memory.total, MAX_MODELS_MIB, " MiB")
 
 
 def _small_targets(results: BenchmarkResults) -> Iterator[Target]:

@@ -7,9 +7,9 @@ from hypothesis import settings as hypothesis_settings
 from app.embedded import ports
 from app.settings import CHECKOUT, Settings, TaskSettings
 from app.settings.memory import CorrectionMemorySettings
+from models.small import SMALL_TASKS
 from tests.support import tools
 from tests.support.platform import platform_settings, run_processes
-from tests.support.small_tasks import SMALL_TASKS
 from tests.support.stack import Stack
 
 # The time of an example depends on the machine.

@@ -122,6 +122,7 @@ class OutcomeRow(LastWinsRow):
 
     order = ("time", *LOG_POSITION)
     __tablename__ = "outcomes"
+    __table_args__ = (Index("outcomes_of_task", "task", "time"),)
     prediction_id: Mapped[str] = mapped_column(primary_key=True)
     task: Mapped[str]
     version: Mapped[str]

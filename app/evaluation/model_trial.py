@@ -18,7 +18,7 @@ from app.evaluation.held_out import make_prediction_input
 from app.evaluation.shipped_comparison import TrialResult, answer_with_shipped, compare_scores, compare_sizes
 from app.evaluation.trial_answers import DYNAMIC_SIZES, Outputs, answer_alone, infer_outputs, open_model
 from app.inference.local_model import LocalModel
-from app.inference.predictor import stack_inputs
+from app.inference.predictor import PaddedShapes, events_per_call, padded_shapes, stack_inputs
 from models.base import Asked, Sample, Task
 
 DEMONSTRATIONS = 16
@@ -29,7 +29,7 @@ _RELATIVE_TOLERANCE, _ABSOLUTE_TOLERANCE = 1e-2, 1e-3
 
 
 async def try_model(task: Task, path: Path, batch_size: int) -> TrialResult:
-    """Let a model answer samples of its task, alone and in batches of up to `batch_size`.
+    """Let a model answer samples of its task, alone and in batches of up to `batch_size`, as far as calls hold them.
 
     Raises `SetupError`, with a remedy, if it does not answer all of them well.
     """
@@ -37,12 +37,12 @@ async def try_model(task: Task, path: Path, batch_size: int) -> TrialResult:
     samples = _samples(task)
     inputs = [make_prediction_input(task, sample) for sample in samples]
     alone = [await answer_alone(task, model, sample, one) for sample, one in zip(samples, inputs, strict=True)]
-    groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+    groups: dict[PaddedShapes, list[int]] = defaultdict(list)
     for index, one in enumerate(inputs):
-        shapes = task.padded({name: tensor.shape for name, tensor in task.inputs(one.features).items()})
-        groups[tuple(shapes.items())].append(index)
-    for indices in groups.values():
-        for size in sorted({*_SMALL_BATCHES, batch_size}):
+        groups[padded_shapes(task, one.features)].append(index)
+    for shapes, indices in groups.items():
+        largest = min(batch_size, events_per_call(shapes))
+        for size in sorted({*(size for size in _SMALL_BATCHES if size < largest), largest}):
             batch = list(islice(cycle(indices), size))
             outputs = [alone[index].outputs for index in batch]
             await _check_batch(task, model, [inputs[index] for index in batch], outputs)

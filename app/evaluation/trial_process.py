@@ -19,7 +19,8 @@ from app.system.memory_limit import limit_memory
 from app.tasks import load_task
 from models.manifest import total_bytes
 
-TRIAL_SECONDS = 120.0
+TRIAL_SECONDS = 600.0
+"""Reading pages takes a minute of one core, and others may use it."""
 MEMORY_BYTES = 4096 * MiB
 _SIZE_FACTOR = 4
 """Memory in addition, per byte of the model's files."""

@@ -24,7 +24,7 @@ from app.storage.blob_store import blob_store
 from app.storage.blobs import BlobStore
 
 _BATCH_ROWS = 10_000
-_RECORD_COLUMNS = ["epoch", "topic", "partition", "offset", "logged", "key", "headers", "data", "data_uri"]
+RECORD_COLUMNS = ["epoch", "topic", "partition", "offset", "logged", "key", "headers", "data", "data_uri"]
 """The columns that a record is made of; the others are taken from its headers."""
 
 
@@ -99,14 +99,14 @@ async def read_records(settings: Settings, topic: str) -> AsyncIterator[Sequence
     blobs = blob_store(settings)
     with TemporaryDirectory() as scratch:
         snapshot = (await take(settings, [topic], Path(scratch)))[topic]
-        for batch in snapshot.dataset().to_batches(columns=_RECORD_COLUMNS, batch_size=_BATCH_ROWS):
+        for batch in snapshot.dataset().to_batches(columns=RECORD_COLUMNS, batch_size=_BATCH_ROWS):
             if batch.num_rows:
                 yield records_from_batch(batch, blobs, settings.max_blob_bytes)
 
 
 def records_from_batch(batch: pa.RecordBatch, blobs: BlobStore, limit: int) -> list[ConsumedRecord]:
     """Return the records of archive rows, as `record_from_row`."""
-    columns = {name: batch.column(name) for name in _RECORD_COLUMNS}
+    columns = {name: batch.column(name) for name in RECORD_COLUMNS}
     headers = columns.pop("headers")
     pairs = list(zip(*(column.to_pylist() for column in headers.flatten().flatten()), strict=True))
     ends = np.cumsum(pc.list_value_length(headers).to_numpy()).tolist()

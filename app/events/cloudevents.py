@@ -126,11 +126,14 @@ def split_version(type: str) -> tuple[str, int]:
     return match[1], int(match[2])
 
 
+NEWER_VERSION = "newer_version"
+
+
 def check_version(name: str, version: int, current: int) -> None:
     """Raises `Rejected` (code `newer_version`) if the version is above the current one."""
     if version > current:
         raise Rejected(
-            "newer_version",
+            NEWER_VERSION,
             f"{name}.v{version} is newer than this Hindsight, which reads v{current}: upgrade Hindsight",
         )
 

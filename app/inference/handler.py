@@ -19,6 +19,7 @@ from app.inference.predictor import InferenceBackend, PredictionResult, Predicto
 from app.monitoring import metrics
 from app.registry.routes import RouteLookup
 from app.settings import Settings
+from app.settings.namespace import qualify
 from app.streams.delivery import HandlerResult, Rejection
 from models import tensors
 from models.base import Asked, Features, Rejected, Task
@@ -231,7 +232,7 @@ def build_prediction(
             topic,
             key,
             id=prediction_id,
-            source=f"hindsight/{task}",
+            source=qualify(f"hindsight/{task}"),
             time=format_rfc3339(now),
             subject=event.subject,
             traceparent=event.traceparent,

@@ -27,6 +27,10 @@ MAX_PARALLEL_CALLS = 2
 """Calls of one micro-batch at a time: one that waits for others would miss its deadline without being looked at."""
 
 
+PaddedShapes = tuple[tuple[str, str, tuple[int, ...]], ...]
+"""Name, data type and padded shape of each input, without the batch."""
+
+
 class InferenceBackend(Protocol):
     """A client of models, such as `InferenceClient`."""
 
@@ -65,9 +69,9 @@ class Predictor:
         Events with equal padded shapes share a call of at most `MAX_CALL_BYTES`. The events of a refused call are tried
         one by one, so that a bad event fails alone.
         """
-        groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+        groups: dict[PaddedShapes, list[int]] = defaultdict(list)
         for index, event in enumerate(batch):
-            groups[self._padded_shapes(self.task.inputs(event.features))].append(index)
+            groups[padded_shapes(self.task, event.features)].append(index)
         results: dict[int, PredictionResult | Rejected] = {}
 
         limit = asyncio.Semaphore(MAX_PARALLEL_CALLS)
@@ -80,10 +84,6 @@ class Predictor:
         calls = (call for shapes, indices in groups.items() for call in _calls(shapes, indices))
         await asyncio.gather(*map(predict, calls))
         return [results[index] for index in range(len(batch))]
-
-    def _padded_shapes(self, inputs: Features) -> tuple[Any, ...]:
-        shapes = self.task.padded({name: tensor.shape for name, tensor in inputs.items()})
-        return tuple((name, inputs[name].dtype.str, shape) for name, shape in shapes.items())
 
     async def _predict_group(self, model: ModelRef, group: Sequence[Asked]) -> list[PredictionResult | Rejected]:
         try:
@@ -121,10 +121,22 @@ class Predictor:
         ]
 
 
-def _calls(shapes: tuple[Any, ...], indices: list[int]) -> Iterator[list[int]]:
-    """Yield the events of a group, call by call."""
+def padded_shapes(task: Task, features: Features) -> PaddedShapes:
+    """Return the padded shapes of an event's inputs: events with the same share calls."""
+    inputs = task.inputs(features)
+    shapes = task.padded({name: tensor.shape for name, tensor in inputs.items()})
+    return tuple((name, inputs[name].dtype.str, shape) for name, shape in shapes.items())
+
+
+def events_per_call(shapes: PaddedShapes) -> int:
+    """Return how many events of such shapes share a call: as many as `MAX_CALL_BYTES` hold, at least one."""
     event_bytes = sum(np.dtype(dtype).itemsize * prod(shape) for _, dtype, shape in shapes)
-    size = max(1, MAX_CALL_BYTES // max(1, event_bytes))
+    return max(1, MAX_CALL_BYTES // max(1, event_bytes))
+
+
+def _calls(shapes: PaddedShapes, indices: list[int]) -> Iterator[list[int]]:
+    """Yield the events of a group, call by call."""
+    size = events_per_call(shapes)
     for start in range(0, len(indices), size):
         yield indices[start : start + size]
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize
 
+from app.statistics.histogram import Histogram
 from models.off_policy import Floats, effective_size
 
 MIN_LABELS = 50
@@ -88,12 +89,13 @@ class PerformanceEstimate:
     """Number of past windows in `error`."""
 
 
-def estimate_performance(labelled: LabelledScores, confidences: Floats) -> PerformanceEstimate | None:
+def estimate_performance(labelled: LabelledScores, confidences: Histogram) -> PerformanceEstimate | None:
     """Estimate the mean score of predictions with these confidences; None with too few labels or no predictions."""
     effective = effective_size(labelled.weights)
-    if effective < MIN_LABELS - 1e-6 or not len(confidences):
+    if effective < MIN_LABELS - 1e-6 or not confidences.total:
         return None
-    values = np.quantile(confidences, _QUANTILES) if len(confidences) > len(_QUANTILES) else confidences
+    few = confidences.total <= len(_QUANTILES)
+    values = np.repeat(confidences.values, confidences.counts.astype(int)) if few else confidences.quantiles(_QUANTILES)
     random = np.random.default_rng(0)
     resampled = [average_confidence(labelled.resample(random), values) for _ in range(_RESAMPLES)]
     lower, upper = np.quantile(resampled, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])

@@ -18,6 +18,7 @@ from app.events.types import FeedbackRetracted, OutcomeRecorded
 from app.outcomes.prediction_history import FeedbackEvent, PredictionHistory
 from app.outcomes.reward_aggregation import aggregate_rewards
 from app.settings import TaskSettings
+from app.settings.namespace import qualify
 from models.base import Rejected, Task
 
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, OutcomeRecorded.type)
@@ -169,7 +170,7 @@ def build_outcome_record(outcome: OutcomeRecorded, as_of: datetime) -> Record:
         topics.outcomes(outcome.task),
         outcome.prediction_id.encode(),
         id=outcome_id(outcome),
-        source=f"hindsight/{outcome.task}",
+        source=qualify(f"hindsight/{outcome.task}"),
         time=format_rfc3339(as_of.timestamp() * 1000),
     )
 

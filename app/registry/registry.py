@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from app.errors import SetupError
+from app.errors import SetupError, Unavailable
 from app.events import lifecycle
 from app.events.base import EventData, ModelRef
-from app.events.cloudevents import ConsumedRecord, Event, complete_event, header_text, split_version
+from app.events.cloudevents import NEWER_VERSION, ConsumedRecord, Event, complete_event, header_text, split_version
 from app.events.decoding import decode
 from app.events.lifecycle import RetrainingTriggered, TaskFrozen
 from app.events.model_events import ModelCardReplaced, ModelRegistered, RouteChanged
@@ -202,7 +202,11 @@ class Registry:
         """The ids of the events that are in force."""
 
     def apply(self, record: ConsumedRecord) -> bool:
-        """Apply a record of `lifecycle`, in the log's order; return whether it changed anything."""
+        """Apply a record of `lifecycle`, in the log's order; return whether it changed anything.
+
+        Raises `Unavailable` for an event that a newer release wrote: without it the later ones would mean something
+        else.
+        """
         kind = _EVENT_TYPES.get((header_text(record.headers, "ce_type") or "").rpartition(".v")[0])
         if kind is None:
             return False
@@ -210,6 +214,8 @@ class Registry:
             event = complete_event(record.headers, record.value or b"", record.origin, kind.type)
             data = decode(event.type, event.data)
         except (Rejected, ValueError) as error:
+            if isinstance(error, Rejected) and error.code == NEWER_VERSION:
+                raise Unavailable(f"{record.origin.position}: {error}") from error
             log.warning("%s can't be read: %s", record.origin.position, error)
             return False
         models = self.tasks.get(getattr(data, "task", ""))

@@ -1,5 +1,6 @@
 """Readers of the registry from `lifecycle`, once or continuously, outside any consumer group."""
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Iterable
 
@@ -7,10 +8,12 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from app.backoff import retry
+from app.errors import Unavailable
 from app.events import topics
 from app.events.cloudevents import TopicId
 from app.kafka import clients, reader
 from app.kafka.topic_ids import fetch_topic_ids
+from app.monitoring.heartbeat import report_wait
 from app.registry.registry import Registry
 from app.settings import Settings
 from models.base import Task
@@ -22,7 +25,10 @@ _MAX_WAIT_MS = 2000
 
 
 async def read_registry(settings: Settings, tasks: Iterable[Task]) -> Registry:
-    """Return the registry as it is in the log now. Raises KafkaError without a broker."""
+    """Return the registry as it is in the log now.
+
+    Raises KafkaError without a broker, `Unavailable` for an event that a newer release wrote.
+    """
     registry = Registry(tasks)
     ranges = await reader.fetch_offset_ranges(settings, [topics.LIFECYCLE])
     epochs = {tp.topic: offsets.topic_id for tp, offsets in ranges.items()}
@@ -36,7 +42,8 @@ async def read_registry(settings: Settings, tasks: Iterable[Task]) -> Registry:
 async def subscribe(settings: Settings, tasks: Iterable[Task]) -> AsyncGenerator[Registry, None]:
     """Yield the registry once it is read to the log's end, and again after each change.
 
-    The topic must exist. Waits for a broker that is unavailable.
+    The topic must exist. Waits for a broker that is unavailable, and for ever at an event that a newer release wrote:
+    what is known until then stays in force here until this process is upgraded.
     """
     registry = Registry(tasks)
     consumer, epoch = await _start_consumer(settings)
@@ -48,7 +55,12 @@ async def subscribe(settings: Settings, tasks: Iterable[Task]) -> AsyncGenerator
         while True:
             batches = await consumer.getmany(timeout_ms=_MAX_WAIT_MS)
             records = [reader.to_consumed_record(record, epoch) for batch in batches.values() for record in batch]
-            changed = sum(registry.apply(record) for record in records) > 0
+            try:
+                changed = sum([registry.apply(record) for record in records]) > 0
+            except Unavailable as error:
+                log.error("the registry waits: %s", error)
+                report_wait("registry", str(error))
+                await asyncio.Event().wait()
             if behind:
                 behind = {tp: end for tp, end in behind.items() if await consumer.position(tp) < end}
                 changed = not behind

@@ -6,8 +6,9 @@
 
 A dependency that is away is waited for without a limit: nothing is dropped, and events queue in the log. An event that
 cannot be processed is in `dead-letters`, with its reason, before its acknowledgement. A bad event never affects its
-neighbours. After a crash the batch is redelivered, and ids de-duplicate. The protocol is that of Quix Streams'
-checkpoints and Redpanda Connect's acknowledgements.
+neighbours. An event of the platform that a newer release wrote is not bad: it waits until this process is upgraded.
+After a crash the batch is redelivered, and ids de-duplicate. The protocol is that of Quix Streams' checkpoints and
+Redpanda Connect's acknowledgements.
 """
 
 import asyncio
@@ -17,7 +18,8 @@ from dataclasses import dataclass
 
 from app.backoff import backoff
 from app.errors import Unavailable, Unpublishable
-from app.events.cloudevents import ConsumedRecord, Record
+from app.events import topics
+from app.events.cloudevents import NEWER_VERSION, ConsumedRecord, Record
 from app.events.types import Failure
 from app.monitoring.heartbeat import clear_wait, report_wait
 from models.base import Rejected
@@ -69,9 +71,10 @@ class DeliveryGuard:
         while True:
             try:
                 results = await self._handle(batch)
-                clear_wait(batch[0].origin.topic)
                 if len(results) != len(batch):
                     raise ValueError(f"{len(results)} results for {len(batch)} events")
+                _require_readable(batch, results)
+                clear_wait(batch[0].origin.topic)
                 return results
             except Unavailable as error:
                 wait = next(waits)
@@ -105,6 +108,15 @@ class DeliveryGuard:
     def _build_rejection(self, event: ConsumedRecord, error: Rejected) -> Sequence["_PendingRecord"]:
         failure = Failure(stage=self._stage, code=error.code, reason=str(error))
         return [_PendingRecord(event, record, is_rejection=True) for record in self._reject(event, failure)]
+
+
+def _require_readable(batch: Sequence[ConsumedRecord], results: Sequence[HandlerResult]) -> None:
+    """Raise `Unavailable` for an event that a newer release of the platform wrote: an upgrade can read it."""
+    for event, result in zip(batch, results, strict=True):
+        error = result.error if isinstance(result, Rejection) else result
+        is_newer = isinstance(error, Rejected) and error.code == NEWER_VERSION
+        if is_newer and not topics.is_of_applications(event.origin.topic):
+            raise Unavailable(f"{event.origin.position}: {error}")
 
 
 @dataclass(frozen=True)

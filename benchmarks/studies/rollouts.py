@@ -16,10 +16,11 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 
-from app.retraining.rollout.comparison import Arm, Histogram, RolloutEvidence
+from app.retraining.rollout.comparison import Arm, RolloutEvidence
 from app.retraining.rollout.policy import CHAMPION_SHARE, SHADOW_SHARE, RolloutDecision, decide
 from app.settings.rollout import RolloutSettings
 from app.statistics.clusters import ClusterSums, known_deviations
+from app.statistics.histogram import Histogram
 from models.off_policy import Floats
 
 BETWEEN_KEYS = 0.1

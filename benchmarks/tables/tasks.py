@@ -12,6 +12,9 @@ TAX_NOTE = (
     "bytes of a payload or of its features. The tax is the total without the same work in one process. "
     "± is the standard error."
 )
+MODEL_NOTE = (
+    "The requests are those of the demonstration. Alone: in one process, with a thread for each core, and no log."
+)
 PEER_NOTE = (
     "Every peer has a consumer on each core, commits only what is answered and confirmed, and has no archive and no "
     "recorder. Its CPU time includes the broker's."
@@ -36,6 +39,24 @@ def _speed_rows(name: str, cost: TaskCost) -> Iterator[tuple[str, ...]]:
         speeds[peer] = (drain.per_second, sum(drain.busy.milliseconds_each(drain.requests).values()))
     for other, (per_second, cpu_ms) in speeds.items():
         yield name, other, f"{per_second:.0f}", f"{ratios[other]:.2f}", f"{cpu_ms:.2f}"
+
+
+def model_table(results: BenchmarkResults) -> TableSection:
+    """Return the saturated throughput of each included model, and of the model alone in one process."""
+    rows = [
+        (
+            name,
+            f"{speed.drain.per_second:.1f}",
+            f"{speed.in_process.per_second:.1f}",
+            f"{speed.ratio:.2f}",
+            f"{sum(speed.drain.until_settled.milliseconds_each(speed.drain.requests).values()):.1f}",
+            f"{speed.in_process.cpu_ms:.1f}",
+            str(speed.drain.failed),
+        )
+        for name, speed in results.models.items()
+    ]
+    columns = ("model", "events/s", "alone", "ratio", "CPU ms an event", "alone", "failed")
+    return TableSection("Included models, saturated", columns, rows, [MODEL_NOTE])
 
 
 def tax_table(results: BenchmarkResults) -> TableSection:

@@ -20,7 +20,7 @@ from models.nn.weight_interpolation import Trial, TunedParameters, interpolated,
 
 PLAN = CtcFittingPlan(epochs=15, rate=3e-3, columns=1_600, buckets=(40, 64, 104, 200, 400), scale=1.0)
 """`epochs` are passes over the feedback; the columns of a signal are frames."""
-SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+SHARES = tuple(part / 10 for part in range(11))
 """The interpolation weights that are tried."""
 MAX_DIVERGENCE = 0.002
 """In nats a frame, from what the frozen head said of rehearsed lines: a bound on what is forgotten."""

@@ -32,8 +32,12 @@ def features_of(payload: bytes) -> Features:
     Raises `Rejected`.
     """
     picture = read_upright(payload)
-    square = picture.image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
-    return {"image": np.asarray(square), "size": np.array([picture.width, picture.height], np.int32)}
+    return {"image": squared(picture.image), "size": np.array([picture.width, picture.height], np.int32)}
+
+
+def squared(image: Image.Image) -> NDArray[np.uint8]:
+    """Return a picture stretched to the small square."""
+    return np.asarray(image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0))
 
 
 def has_content(features: Features) -> bool:

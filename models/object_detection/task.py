@@ -31,6 +31,7 @@ class ObjectDetection(DetectionTask):
     name: ClassVar[str] = "object_detection"
     preprocess_version: ClassVar[str] = "2"
     near_bound: ClassVar[int] = near.BOUND
+    trainer: ClassVar[str | None] = "models.object_detection.train:train"
 
     def preprocess(self, payload: bytes) -> Features:
         """Return the picture in a small square, and its size. Raises `Rejected`."""

@@ -12,7 +12,8 @@ from models.small.ocr.data.generation import printed_image, split_fonts
 from models.small.ocr.data.lines import photographed, png
 from models.small.ocr.data.words import text_line
 
-LINES, PAGES, SEED = 200, 20, 23
+LINES, PAGES, SEED = 200, 6, 23
+"""A page takes as long as a hundred lines, and each run of the gate reads all of them two or three times."""
 _SIZE, _MARGIN, _ROWS = (1240, 1754), 110, 34  # A4 at 150 dots per inch
 _FONT_SIZE, _STEP, _GUTTER = 24, 44, 60
 

@@ -28,7 +28,10 @@ class OnnxModel(Runtime):
         names = list(files.manifest.files)
         if len(names) != 1:
             raise ValueError(f"the runtime `onnx` takes one file, not {len(names)}: {', '.join(names)}")
-        self._session = execution.open(files.path(names[0]))
+        self._serve(execution.open(files.path(names[0])))
+
+    def _serve(self, session: onnxruntime.InferenceSession) -> None:
+        self._session = session
         self.inputs, self.outputs = specs(self._session.get_inputs()), specs(self._session.get_outputs())
         self._names = list(self.outputs)
 

@@ -10,9 +10,9 @@ from app.client import Hindsight
 from models.base import Task
 from models.object_detection import ObjectDetection
 from models.ocr import Ocr
+from models.small import SMALL_TASKS
 from models.speech_to_text import SpeechToText
 from tests.support.platform import platform_settings, run_processes
-from tests.support.small_tasks import SMALL_TASKS
 
 REAL_TASKS = {name: path.replace(".small.", ".") for name, path in SMALL_TASKS.items() if name != "decision"}
 MIN_SCORES: dict[type[Task], float] = {Ocr: 0.95, SpeechToText: 0.85, ObjectDetection: 0.5}

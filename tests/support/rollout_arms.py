@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from app.retraining.rollout.comparison import Arm, Histogram
+from app.retraining.rollout.comparison import Arm
 from app.statistics.clusters import ClusterSums
+from app.statistics.histogram import Histogram
 from models.off_policy import Floats
 
 
@@ -13,7 +14,7 @@ def sum_scores(scores: Floats) -> ClusterSums:
 
 
 def by_value(values: Floats) -> Histogram:
-    return Histogram(values, np.ones(len(values)))
+    return Histogram.of(values)
 
 
 def make_arm(answers: int, errors: int = 0, score: float = 0.8, labels: int = 0, latency_ms: float = 20.0) -> Arm:

@@ -19,6 +19,7 @@ from app.statistics.confidence_sequences import (
     quantile_interval,
     rate_interval,
 )
+from app.statistics.histogram import Histogram
 from models.off_policy import Floats, on_policy
 
 REWARD_RANGE = (-1.0, 1.0)
@@ -32,14 +33,6 @@ _PRECISION = 4
 are short enough to show that equal versions are equal."""
 _LEAST_TOLERANCE = 0.01
 """As a share of the score's range, for that purpose only."""
-
-
-@dataclass(frozen=True)
-class Histogram:
-    """Values (N,) and how often there is each (N,)."""
-
-    values: Floats
-    counts: Floats
 
 
 @dataclass(frozen=True)

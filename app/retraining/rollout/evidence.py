@@ -2,29 +2,27 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from sqlalchemy import BigInteger, Connection, and_, case, cast, func, literal, not_, or_, select
+from sqlalchemy import Connection, and_, case, func, literal, not_, or_, select
 from sqlalchemy.orm import aliased
 
 from app.catalog.catalog import decode_row
+from app.catalog.histograms import LatencyStage, count_latencies
 from app.catalog.orm import FailureRow, OutcomeRow, PredictionRow
 from app.evaluation.scoring import score
 from app.events.ids import shadow_id
 from app.events.types import OutcomeRecorded, PredictionMade, Role
-from app.retraining.rollout.comparison import REWARD_RANGE, Arm, Histogram, RolloutEvidence
+from app.retraining.rollout.comparison import REWARD_RANGE, Arm, RolloutEvidence
 from app.retraining.rollout.elimination import ShadowScores
 from app.settings.rollout import RolloutSettings
 from app.statistics.clusters import ClusterSums, known_deviations
 from models.base import Task
 from models.off_policy import Floats
 
-LatencyStage = Literal["inference", "total"]
-
 HISTORY = timedelta(days=7)
 """How far before a step the champion's scores tell how hard each key is."""
-_LATENCY_BINS_PER_MS = 100
 _LOOKS = 0.01
 """The time between two looks, as a share of the step's: a look reads all of the step, so that its cost grows too."""
 
@@ -100,17 +98,19 @@ def _errors(task: str, version: str, role: Role, since: datetime) -> tuple[Any, 
 
 
 def _arm(
-    connection: Connection, predictions: Sequence[Any], failures: Sequence[Any], scores: ClusterSums, stage: str
+    connection: Connection,
+    predictions: Sequence[Any],
+    failures: Sequence[Any],
+    scores: ClusterSums,
+    stage: LatencyStage,
 ) -> Arm:
-    bins = cast(PredictionRow.data["timings_ms"][stage].as_float() * _LATENCY_BINS_PER_MS, BigInteger)
-    rows = connection.execute(select(bins, func.count()).where(*predictions).group_by(bins)).all()
-    values, counts = np.array(rows, np.float64).reshape(-1, 2).T
+    latencies = count_latencies(connection, predictions, stage)
     errors = connection.scalar(select(func.count()).select_from(FailureRow).where(*failures)) or 0
     return Arm(
-        answers=int(counts.sum()) + errors,
+        answers=latencies.total + errors,
         errors=errors,
         scores=scores,
-        latencies_ms=Histogram(values / _LATENCY_BINS_PER_MS, counts),
+        latencies_ms=latencies,
     )
 
 

@@ -10,8 +10,9 @@ import numpy as np
 from sqlalchemy import Connection, func, or_, select
 
 from app.catalog.catalog import decode_row
+from app.catalog.histograms import count_latencies
 from app.catalog.orm import OutcomeRow, PredictionRow
-from app.events.types import OutcomeRecorded, PredictionMade
+from app.events.types import OutcomeRecorded
 from app.monitoring.drift import DriftFinding
 from app.monitoring.quality import QualityEstimate, ScoredOutcome, estimate_quality
 from app.monitoring.quality_detector import QualityReference
@@ -29,6 +30,7 @@ from app.retraining.triggers.observation import (
 )
 from app.retraining.triggers.quality_windows import QualityWindows, gate_reference, runs_after_falls
 from app.settings.retraining import RetrainingSettings
+from app.statistics.histogram import Histogram
 from models.base import Task
 
 
@@ -144,13 +146,12 @@ class Observer:
         return estimate_quality([_scored_outcome(*outcome) for outcome in outcomes], self._count(connection, window))
 
     def _cached_latency(self, connection: Connection, window: TimeWindow) -> CachedLatency:
-        """Compute the latency again only if predictions were added: a window may have hundreds of thousands."""
+        """Compute the latency again only if predictions were added: a window may have millions."""
         cached: CachedLatency | None = self._cache.get((self._version, window, CachedLatency))
         if cached is not None and cached.count == self._count(connection, window):
             return cached
-        rows = connection.execute(select(PredictionRow.type, PredictionRow.data).where(*self._in_window(window)))
-        predictions = [decode_row(row, PredictionMade) for row in rows]
-        summary = CachedLatency(len(predictions), _latency_of(predictions) if predictions else None)
+        latencies = count_latencies(connection, self._in_window(window))
+        summary = CachedLatency(latencies.total, _latency_of(latencies) if latencies.total else None)
         self._cache[self._version, window, CachedLatency] = summary
         return summary
 
@@ -205,6 +206,6 @@ def _memory_stats(outcomes: Sequence[OutcomeRecorded]) -> MemoryStats:
     return MemoryStats(right=verdicts.count(True), wrong=verdicts.count(False))
 
 
-def _latency_of(predictions: Sequence[PredictionMade]) -> LatencyStats:
-    latencies = [prediction.timings_ms["total"] for prediction in predictions]
-    return LatencyStats(float(np.percentile(latencies, 99)), len(latencies))
+def _latency_of(latencies: Histogram) -> LatencyStats:
+    [p99] = latencies.quantiles(np.array([0.99]))
+    return LatencyStats(float(p99), latencies.total)

@@ -9,6 +9,7 @@ import numpy as np
 from sqlalchemy import Connection, func, select
 
 from app.catalog.catalog import decode_row
+from app.catalog.histograms import count_confidences
 from app.catalog.orm import OutcomeRow, PredictionRow
 from app.evaluation.scoring import outcome_score
 from app.events.types import OutcomeRecorded
@@ -18,7 +19,7 @@ from app.registry.registry import TaskModels
 from app.retraining.triggers.observation import TimeWindow, WindowValue
 from app.settings.gate import MIN_ANSWERED_SHARE
 from app.settings.retraining import RetrainingSettings
-from models.off_policy import Floats
+from app.statistics.histogram import Histogram
 
 LEARNING_WINDOWS = 4
 """The number of windows, the last with complete feedback, whose labels are learned from."""
@@ -94,11 +95,8 @@ class _WindowEstimator:
             _labelled_in(rows, TimeWindow(end - LEARNING_WINDOWS * self._length, end)), self._confidences(window)
         )
 
-    def _confidences(self, window: TimeWindow) -> Floats:
-        # The model's own, whatever was served.
-        own, served = (PredictionRow.data[path].as_float() for path in (("memory", "confidence"), ("confidence",)))
-        query = select(func.coalesce(own, served)).where(*self._champion_predictions, *_in_window(window))
-        return np.array(self._connection.scalars(query).all(), np.float64)
+    def _confidences(self, window: TimeWindow) -> Histogram:
+        return count_confidences(self._connection, (*self._champion_predictions, *_in_window(window)))
 
     def _selected_rows(self, window: TimeWindow) -> list[SelectedPrediction]:
         query = (

@@ -11,6 +11,7 @@ from app.monitoring.performance_estimation import (
     difference_of_confidences,
     estimate_performance,
 )
+from app.statistics.histogram import Histogram
 from models.off_policy import Floats
 
 ESTIMATORS = [average_confidence, average_thresholded_confidence, difference_of_confidences]
@@ -20,6 +21,9 @@ def overconfident_scores(confidences: Floats, seed: int = 0) -> LabelledScores:
     """Return the scores of a model that is right half as often as its confidence."""
     right = np.random.default_rng(seed).random(len(confidences)) < confidences / 2
     return LabelledScores(confidences, np.where(right, 1.0, 0.0), np.ones(len(confidences)))
+
+
+counted = Histogram.of
 
 
 def draw_confidences(low: float, count: int = 2000, seed: int = 1) -> Floats:
@@ -34,7 +38,7 @@ def test_unchanged_confidences_give_the_labelled_mean_score(estimator: object) -
 
 
 def test_overconfident_predictions_are_recalibrated() -> None:
-    estimate = estimate_performance(overconfident_scores(draw_confidences(0.0)), draw_confidences(0.5, seed=2))
+    estimate = estimate_performance(overconfident_scores(draw_confidences(0.0)), counted(draw_confidences(0.5, seed=2)))
     assert estimate is not None
     assert estimate.score == pytest.approx(0.375, abs=0.04)
     assert estimate.lower < 0.375 < estimate.upper
@@ -49,18 +53,20 @@ def test_a_smaller_selection_probability_weighs_more() -> None:
 @pytest.mark.parametrize(("labels", "predictions"), [(MIN_LABELS - 1, 10), (MIN_LABELS, 0)])
 def test_too_few_labels_or_no_predictions_give_no_estimate(labels: int, predictions: int) -> None:
     assert (
-        estimate_performance(overconfident_scores(draw_confidences(0.2, labels)), draw_confidences(0.2, predictions))
+        estimate_performance(
+            overconfident_scores(draw_confidences(0.2, labels)), counted(draw_confidences(0.2, predictions))
+        )
         is None
     )
     assert (
-        estimate_performance(overconfident_scores(draw_confidences(0.2, MIN_LABELS)), draw_confidences(0.2, 1))
+        estimate_performance(overconfident_scores(draw_confidences(0.2, MIN_LABELS)), counted(draw_confidences(0.2, 1)))
         is not None
     )
 
 
 def test_many_confidences_are_represented_by_their_quantiles() -> None:
     labelled, many = overconfident_scores(draw_confidences(0.0)), draw_confidences(0.3, 50_000)
-    estimate = estimate_performance(labelled, many)
+    estimate = estimate_performance(labelled, counted(many))
     assert estimate is not None
     assert estimate.score == pytest.approx(average_confidence(labelled, many), abs=1e-3)
 

@@ -1,11 +1,12 @@
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.errors import SetupError
+from app.errors import SetupError, Unavailable
 from app.events.base import EventData, ModelRef
 from app.events.cloudevents import ConsumedRecord, Record
 from app.events.model_events import ModelCardReplaced, ModelRegistered, RouteChanged
@@ -166,3 +167,13 @@ def test_a_replaced_card_is_the_versions_card_and_one_of_an_unknown_version_is_i
     assert models.versions["3"].card == {"licence": "MIT"}
     assert models.versions["3"].artifact == "blob://x"
     assert registry.accepted_ids == {"a", "b"}
+
+
+def test_nothing_is_read_past_an_event_that_a_newer_release_wrote() -> None:
+    registry = Registry([Letters()])
+    newer = make_route_change("1", None, "1")
+    headers = tuple(
+        (name, b"hindsight.route.changed.v99" if name == "ce_type" else value) for name, value in newer.headers
+    )
+    with pytest.raises(Unavailable, match="upgrade Hindsight"):
+        registry.apply(replace(newer, headers=headers))

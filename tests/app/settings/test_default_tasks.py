@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 
-from tests.support.small_tasks import SMALL_TASKS
+from models.small import SMALL_TASKS
 
 
 def test_the_default_tasks_are_those_of_the_real_models() -> None:

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import islice
 
 import pytest
@@ -220,3 +221,29 @@ def test_waits_double_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backoff, "_MIN_BACKOFF_SECONDS", 0.1)
     monkeypatch.setattr(backoff, "_MAX_BACKOFF_SECONDS", 0.5)
     assert list(islice(backoff.backoff(), 5)) == [0.1, 0.2, 0.4, 0.5, 0.5]
+
+
+async def test_an_event_of_the_platform_that_a_newer_release_wrote_waits_until_it_can_be_read() -> None:
+    log, looks = InMemoryLog(), list[int]()
+
+    async def handle(batch: Sequence[ConsumedRecord]) -> list[HandlerResult]:
+        looks.append(len(batch))
+        newer = Rejected("newer_version", "upgrade") if len(looks) < 3 else [said("answers", batch[1])]
+        return [[said("answers", batch[0])], newer]
+
+    await DeliveryGuard("stage", handle, log.publish, reject).deliver(batch_of("a", "b"))
+    assert looks == [2, 2, 2]
+    assert texts(log.records) == ["answers a", "answers b"]
+
+
+@pytest.mark.parametrize("topic", ["letters.requests", "letters.feedback"])
+async def test_an_event_of_an_application_in_a_newer_version_is_rejected(topic: str) -> None:
+    log = InMemoryLog()
+    [event] = batch_of("a")
+    sent = replace(event, origin=replace(event.origin, topic=topic))
+
+    async def handle(batch: Sequence[ConsumedRecord]) -> list[HandlerResult]:
+        return [Rejected("newer_version", "upgrade")]
+
+    await DeliveryGuard("stage", handle, log.publish, reject).deliver([sent])
+    assert texts(log.records) == ["dead-letters a:stage:newer_version:upgrade", "answers a:failed"]

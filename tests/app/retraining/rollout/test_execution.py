@@ -18,12 +18,13 @@ from app.registry.changes import RegistryWriter
 from app.registry.registry import Registry, TaskModels
 from app.registry.runs import Run
 from app.retraining.rollout import execution as rollouts
-from app.retraining.rollout.comparison import Arm, Histogram, RolloutEvidence
+from app.retraining.rollout.comparison import Arm, RolloutEvidence
 from app.retraining.rollout.policy import CHAMPION_SHARE, SHADOW_SHARE, RolloutDecision
 from app.retraining.run_events import SOURCE
 from app.settings.retraining import RetrainingSettings
 from app.settings.rollout import RolloutSettings
 from app.statistics.clusters import ClusterSums
+from app.statistics.histogram import Histogram
 from tests.support.record_strategies import START, consumed_record
 from tests.support.scales import Scales
 

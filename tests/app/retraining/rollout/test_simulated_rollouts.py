@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.retraining.rollout.comparison import Arm, Histogram, RolloutEvidence
+from app.retraining.rollout.comparison import Arm, RolloutEvidence
 from app.retraining.rollout.policy import CHAMPION_SHARE, SHADOW_SHARE, RolloutDecision, decide
 from app.settings.rollout import RolloutSettings
+from app.statistics.histogram import Histogram
 from models.off_policy import Floats
 from tests.support.rollout_arms import by_value, sum_scores
 
