@@ -12,8 +12,8 @@ from models.vision.near import as_key, small_grid
 ROWS = 16
 """In fewer, symbols that look alike become one; in more, what JPEG leaves around strokes is as large as a stroke."""
 BOUND = 6
-"""In hundredths of the contrast. Lines of the same font and place that differ in one symbol, such as 8 and 3, differed
-by 20 at least, copies by other encoders mostly by less than 10 (see docs/learning.md)."""
+"""In hundredths of the contrast. Lines of the same font and place that differ in one symbol, such as i and l, differed
+by 12 at least, copies by other encoders mostly by less than 6 (see docs/learning.md)."""
 MAX_ASPECT = 24
 _COLUMNS_PER_SYMBOL = 5
 _LEAST_CONTRAST = 20.0
