@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import jax
 import numpy as np
 from numpy.typing import NDArray
 
@@ -87,7 +88,8 @@ def joined(parts: Sequence[Cells]) -> Cells:
 
 def taken(cells: Cells, pictures: NDArray[np.int64]) -> Cells:
     """Return the cells of some pictures."""
-    return [LevelCells(*(array[pictures] for array in level)) for level in cells]
+    chosen: Cells = jax.tree.map(lambda array: array[pictures], cells)
+    return chosen
 
 
 def count(cells: Cells) -> int:
