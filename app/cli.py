@@ -13,6 +13,7 @@ from app.commands import (
     backtest,
     batch,
     catalog,
+    client,
     contract,
     dead_letters,
     demo,
@@ -25,6 +26,7 @@ from app.commands import (
     logs,
     models,
     new_task,
+    provision,
     replay,
     restart,
     restore,
@@ -63,9 +65,9 @@ def common_options(
 # In the order of `hindsight --help`.
 for module in (up, send, feedback, batch, doctor, topics):
     module.register(cli)
-for module in (backtest, catalog, dead_letters, demo, erase, evaluate, import_, keys, logs, models, new_task):
+for module in (backtest, catalog, client, dead_letters, demo, erase, evaluate, import_, keys, logs, models, new_task):
     module.register(cli)
-for module in (replay, restart, restore, retrain, status, train, contract):
+for module in (provision, replay, restart, restore, retrain, status, train, contract):
     module.register(cli)
 
 

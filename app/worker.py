@@ -10,7 +10,9 @@ from typing import Any
 import uvloop
 from faust import Worker
 
+from app.errors import SetupError
 from app.kafka import provisioning
+from app.kafka.lag import ARCHIVE_GROUP, RECORDER_GROUP, WORKER_GROUP
 from app.monitoring import metrics
 from app.monitoring.heartbeat import Heartbeat, clear_wait, report_wait
 from app.settings import Settings, settings
@@ -52,7 +54,7 @@ def _inference() -> ProcessSpec:
         for task in tasks:
             inference.register(app, config, task, router, memories.get(task.name))
 
-    return ProcessSpec("hindsight-worker", register, "worker_metrics_port", _wait_for_models)
+    return ProcessSpec(WORKER_GROUP, register, "worker_metrics_port", _wait_for_models)
 
 
 def _archive() -> ProcessSpec:
@@ -60,7 +62,7 @@ def _archive() -> ProcessSpec:
     from agents import archive
 
     return ProcessSpec(
-        "hindsight-archive",
+        ARCHIVE_GROUP,
         archive.register,
         "archive_metrics_port",
         faust_settings=archive.FAUST_SETTINGS,
@@ -79,9 +81,7 @@ def _recorder() -> ProcessSpec:
         outcomes.register(app, config, tasks)
         catalog.register(app, config)
 
-    return ProcessSpec(
-        "hindsight-recorder", register, "recorder_metrics_port", ensure_catalog, niceness=BACKGROUND_NICENESS
-    )
+    return ProcessSpec(RECORDER_GROUP, register, "recorder_metrics_port", ensure_catalog, niceness=BACKGROUND_NICENESS)
 
 
 PROCESSES = {"inference": _inference, "archive": _archive, "recorder": _recorder}
@@ -136,7 +136,10 @@ def main() -> None:
     lower_priority(process.niceness)
     metrics.serve(getattr(config, process.port_setting), config.metrics_host, config.home)
     heartbeat = Heartbeat(config.home)
-    asyncio.run(_run_with_heartbeat(heartbeat, wait_for_dependencies(config, process)))
+    try:
+        asyncio.run(_run_with_heartbeat(heartbeat, wait_for_dependencies(config, process)))
+    except SetupError as error:
+        sys.exit(str(error))
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     loop.call_soon(heartbeat.schedule_on, loop)

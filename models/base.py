@@ -120,6 +120,8 @@ class Task(ABC):
     """The least and the greatest `score`. Rewards are from -1 to 1 in every task."""
     error_name: ClassVar[str] = "error"
     """What the field calls 1 - `score`, such as CER."""
+    near_bound: ClassVar[int] = 0
+    """The greatest difference between values of two `near_key`s at which both inputs count as nearly equal."""
     review_editor: ClassVar[str | None] = None
     """`module:Class` of the task's own editor on the review page, an `app.pages.review.editors.Editor`.
 
@@ -171,6 +173,15 @@ class Task(ABC):
     def at_minimum_propensity(self, decoded: Decoded) -> bool:
         """Return whether the policy gives this output its minimum probability; never for a deterministic policy."""
         return False
+
+    def near_key(self, features: Features, output: Mapping[str, Any]) -> NDArray[np.uint8] | None:
+        """Return values by which the copies of an input can be told, such as the same picture encoded otherwise.
+
+        No value of two copies may differ by more than `near_bound`; of inputs with other answers, however alike, some
+        must. None, the default, where that can't be told: then only an equal input is answered by a correction. At most
+        8,192 values; `output` is the model's.
+        """
+        return None
 
     @abstractmethod
     def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from app.api.connection_limits import BoundedProtocol
 from app.auth.middleware import is_loopback
 from app.embedded import resource_limits
 from app.errors import SetupError
+from app.kafka.provisioning import check_shared_state
 from app.monitoring.heartbeat import BEAT_SECONDS, Heartbeat
 from app.pages.mount import mount
 from app.settings import Settings, settings
@@ -54,6 +55,7 @@ def main() -> None:
     """Serve until a signal."""
     resource_limits.raise_file_limit()
     try:
+        check_shared_state(settings())
         server = uvicorn.Server(server_config(settings()))
     except SetupError as error:
         sys.exit(str(error))

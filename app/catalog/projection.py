@@ -10,6 +10,7 @@ from typing import Any
 
 from app.catalog import orm
 from app.catalog.orm import RUN_STATES, Base
+from app.events import topics
 from app.events.base import EventData
 from app.events.cloudevents import ConsumedRecord, Event, complete_event, header_text, is_marked, split_version
 from app.events.decoding import decode, feedback_type
@@ -119,7 +120,9 @@ def _task_rows(event_data: EventData, event: Event, key: bytes | None) -> Iterat
                     "task": event_data.task,
                     "role": event_data.role,
                     "version": event_data.model.version,
-                    "request_source": event.extensions.get("requestsource", f"kafka:{event_data.task}.requests"),
+                    "request_source": event.extensions.get(
+                        "requestsource", f"kafka:{topics.requests(event_data.task)}"
+                    ),
                     "subject": event.subject,
                     "key_digest": hashlib.sha256(key).hexdigest()[:16] if key else None,
                     "time": time,

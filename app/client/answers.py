@@ -26,8 +26,9 @@ MAX_REMEMBERED_ANSWERS = 10_000
 class AnswerReader:
     """Reads the answers of tasks from the end that they had before this client's first request."""
 
-    def __init__(self, kafka: Mapping[str, Any], producer: AIOKafkaProducer) -> None:
+    def __init__(self, kafka: Mapping[str, Any], producer: AIOKafkaProducer, namespace: str) -> None:
         self._kafka = kafka
+        self._namespace = namespace
         self._producer = producer
         self._start_offsets: dict[str, dict[TopicPartition, int]] = {}
         self._start_offsets_lock = asyncio.Lock()
@@ -70,7 +71,7 @@ class AnswerReader:
                     yield answer
 
     async def _end_offsets(self, task: str) -> dict[TopicPartition, int]:
-        topic = topics.predictions(task)
+        topic = topics.predictions(task, self._namespace)
         consumer = AIOKafkaConsumer(**self._kafka, isolation_level="read_committed")
         try:
             await consumer.start()

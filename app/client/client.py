@@ -38,6 +38,7 @@ from app.events.types import (
     ReviewQueue,
 )
 from app.settings import MiB
+from app.settings.namespace import NAMESPACE
 
 FeedbackEventT = TypeVar("FeedbackEventT", FeedbackGiven, FeedbackRetracted)
 
@@ -53,8 +54,9 @@ class Hindsight:
     """A connection to the platform. With an `api_url`, feedback goes through the API, which checks it; else to Kafka.
 
     `source` names the application. The prediction's id derives from it and the request's id, so a request that is sent
-    twice has one prediction. `kafka` has further options of aiokafka: `security_protocol`, `sasl_mechanism` ...
-    `verify` is httpx's option: the certificates with which to verify an `https://` API.
+    twice has one prediction. `namespace` is the platform's HINDSIGHT_NAMESPACE. `kafka` has further options of
+    aiokafka: `security_protocol`, `sasl_mechanism` ... `verify` is httpx's option: the certificates with which to
+    verify an `https://` API.
     """
 
     def __init__(
@@ -64,12 +66,14 @@ class Hindsight:
         api_url: str | None = None,
         api_key: str | None = None,
         verify: ssl.SSLContext | bool = True,
+        namespace: str = NAMESPACE,
         source: str = f"client/{socket.gethostname()}",
         max_payload_bytes: int = 8 * MiB,
         kafka: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self._kafka = {"bootstrap_servers": bootstrap, **kafka}
         self.source = source
+        self._namespace = namespace
         self.max_inline_bytes = max_payload_bytes - RECORD_OVERHEAD_BYTES
         self._max_request_bytes = max_payload_bytes
         self._default_actor = None if api_url and api_key else source
@@ -88,7 +92,7 @@ class Hindsight:
         except BaseException:
             await self._producer.stop()
             raise
-        self._answers = AnswerReader(self._kafka, self._producer)
+        self._answers = AnswerReader(self._kafka, self._producer, self._namespace)
         self._pending = PendingAnswers(self._answers)
         return self
 
@@ -137,7 +141,7 @@ class Hindsight:
             content_type=content_type,
             extensions=dict(extensions or {}),
         )
-        await self._publish(topics.requests(task), key or request_id, event.data, event.to_headers())
+        await self._publish(topics.requests(task, self._namespace), key or request_id, event.data, event.to_headers())
         return ids.prediction_id(task, self.source, request_id)
 
     async def predict(self, task: str, payload: bytes, timeout: float = 30.0, **attributes: Any) -> PredictionMade:  # noqa: ASYNC109
@@ -237,7 +241,9 @@ class Hindsight:
     async def _publish_feedback(self, event: FeedbackGiven | FeedbackRetracted, event_id: str) -> None:
         task, key = event.task_and_prediction
         event_time = format_rfc3339(time.time() * 1000)
-        record = event.to_record(topics.feedback(task), None, id=event_id, source=self.source, time=event_time)
+        record = event.to_record(
+            topics.feedback(task, self._namespace), None, id=event_id, source=self.source, time=event_time
+        )
         await self._publish(record.topic, key, record.value or b"", record.headers)
 
     async def put_blob(self, payload: bytes) -> str:

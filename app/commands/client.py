@@ -1,7 +1,10 @@
-"""The platform's client and API, as commands use them."""
+"""The platform's client and API, as commands use them. `hindsight client` configures other clients of Kafka."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from app.errors import SetupError
 
@@ -9,11 +12,35 @@ if TYPE_CHECKING:
     from app.client import Hindsight
 
 
+class ClientKind(StrEnum):
+    """A client that `hindsight client` configures."""
+
+    KCAT = "kcat"
+    JAVA = "java"
+
+
+def register(cli: typer.Typer) -> None:
+    """Add the command."""
+    cli.command("client", epilog="Example: hindsight client --emit kcat > kcat.conf; kcat -F kcat.conf -L")(emit_client)
+
+
+def emit_client(
+    emit: Annotated[ClientKind, typer.Option(help="kcat and others with librdkafka, or Java.")],
+) -> None:
+    """Print the configuration of a Kafka client, without the secret: a comment or a reference says where that is."""
+    from app.kafka import client_files
+    from app.settings import settings
+
+    lines = client_files.kcat_lines if emit is ClientKind.KCAT else client_files.java_lines
+    print("\n".join(lines(settings())))
+
+
 def create_client() -> "Hindsight":
     """Return a client of this deployment, with its own API key."""
     from app.auth import local_key
     from app.client import Hindsight
     from app.embedded.api_readiness import api_url
+    from app.kafka.connection import application_options
     from app.settings import settings
     from app.system import api_tls
 
@@ -24,6 +51,7 @@ def create_client() -> "Hindsight":
         api_key=local_key.load_key(config),
         verify=api_tls.client_verification(config),
         max_payload_bytes=config.max_payload_bytes,
+        kafka=application_options(config),
     )
 
 

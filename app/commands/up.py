@@ -10,18 +10,23 @@ VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show the w
 
 def register(cli: typer.Typer) -> None:
     """Add the commands."""
-    cli.command(epilog="Example: hindsight up")(up)
+    cli.command(epilog="Example: hindsight up --only kafka")(up)
     cli.command(epilog="Example: HINDSIGHT_DEMO=0 hindsight run")(run)
 
 
-def up(verbose: VerboseOption = False) -> None:
+def up(
+    verbose: VerboseOption = False,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Start this process of the Procfile only; may be repeated.")
+    ] = None,
+) -> None:
     """Start the platform and keep it running until Ctrl-C."""
     from app import tasks
     from app.embedded.supervisor import Supervisor
     from app.settings import settings
 
     tasks.load_tasks(settings())  # report a wrong task once here, rather than in every process
-    asyncio.run(Supervisor(settings(), verbose=verbose).run_until_signal())
+    asyncio.run(Supervisor(settings(), only=only, verbose=verbose).run_until_signal())
 
 
 def run(verbose: VerboseOption = False) -> None:

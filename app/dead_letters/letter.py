@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
+from app.events import topics
 from app.events.cloudevents import ConsumedRecord
 
 COLUMNS = ["epoch", "partition", "offset", "logged", "id", "key", "extensions"]
@@ -46,7 +47,7 @@ class DeadLetterEntry:
     @property
     def task(self) -> str:
         """Return the task of the original's topic."""
-        return self.topic.rpartition(".")[0]
+        return topics.task_of(self.topic)
 
     @property
     def sort_key(self) -> tuple[datetime, LogPosition]:

@@ -72,7 +72,7 @@ class DeadLetterStore:
         Redelivering only the given letters would overtake it.
         """
         feedback_letters = [
-            letter for letter in letters if letter.topic.endswith(topics.feedback("")) and letter.key is not None
+            letter for letter in letters if letter.topic == topics.feedback(letter.task) and letter.key is not None
         ]
         last_letters = {(letter.topic, letter.key): letter for letter in feedback_letters}
         if not last_letters:

@@ -25,8 +25,10 @@ from app.demo.tally import SampleResult, Tally
 from app.embedded import api_readiness
 from app.embedded.supervisor import Supervisor
 from app.events import topics
+from app.kafka.connection import application_options
 from app.outcomes.label_aggregation import draw_selection
 from app.settings import Settings
+from app.settings.namespace import qualify
 from app.system import api_tls
 from models.base import Sample, Task
 
@@ -123,7 +125,8 @@ class Demonstration:
             api_url=self._url,
             api_key=key,
             verify=api_tls.client_verification(self._settings),
-            source="hindsight/demo",
+            source=qualify("hindsight/demo"),
+            kafka=application_options(self._settings),
         ) as hindsight:
             stream = self._iterate_samples()
             self._console.print(

@@ -10,6 +10,7 @@ import numpy as np
 
 from app.client import Hindsight, PredictionError
 from app.events.types import Role
+from app.kafka.connection import application_options
 from app.settings import Settings
 from models.base import Sample, Task
 
@@ -58,7 +59,11 @@ class TrafficGenerator:
         """Send requests until cancelled."""
         pending_slots = asyncio.Semaphore(_MAX_PENDING)
         began, number = time.monotonic(), 0
-        async with Hindsight(self._settings.bootstrap, source="demo") as client, asyncio.TaskGroup() as group:
+        kafka = application_options(self._settings)
+        async with (
+            Hindsight(self._settings.bootstrap, source="demo", kafka=kafka) as client,
+            asyncio.TaskGroup() as group,
+        ):
             while True:
                 source: TrafficSource = "new" if self._rng.random() < self.new_share else "baseline"
                 sample = await asyncio.to_thread(next, self._streams[source])  # some samples are slow to generate

@@ -1,7 +1,6 @@
 """Readiness of the platform, as GET /readyz of its API reports it."""
 
 import asyncio
-import ipaddress
 import time
 from dataclasses import dataclass
 
@@ -25,18 +24,7 @@ class PartStatus:
 
 def api_url(config: Settings) -> str:
     """Return the URL at which this machine reaches the API."""
-    return f"{api_tls.api_scheme(config)}://{reachable_host(config.host)}:{config.api_port}"
-
-
-def reachable_host(host: str) -> str:
-    """Return the address at which this machine reaches a server bound to this host: loopback if bound to all."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if address.is_unspecified:
-        return "127.0.0.1" if address.version == 4 else "[::1]"
-    return host if address.version == 4 else f"[{host}]"
+    return f"{api_tls.api_scheme(config)}://{config.host_of('api')}:{config.api_port}"
 
 
 async def probe_readiness(config: Settings) -> tuple[bool, dict[str, PartStatus]]:

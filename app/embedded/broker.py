@@ -32,8 +32,8 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{port},PLATFORM://127.0.0.1:{platform_port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port},PLATFORM://127.0.0.1:{platform_port}
+listeners=PLAINTEXT://{bind}:{port},PLATFORM://{bind}:{platform_port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://{public}:{port},PLATFORM://{host}:{platform_port}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PLATFORM:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT
 log.dirs={data}
 
@@ -124,6 +124,9 @@ def write_properties(config: Settings) -> Path:
     path.touch(mode=0o600)
     path.write_text(
         PROPERTIES.format(
+            bind=config.kafka_host,
+            host=config.host_of("kafka"),
+            public=config.kafka_advertised_host or config.host_of("kafka"),
             port=config.kafka_port,
             platform_port=config.kafka_platform_port,
             user=platform_secret.USERNAME,
@@ -153,7 +156,9 @@ def java_command(config: Settings, main: str, *arguments: str) -> list[str]:
 def broker_command(config: Settings, properties: Path) -> list[str]:
     """Return the broker's command line. It exports metrics at `kafka_metrics_port`: see docker/prometheus/kafka.yml."""
     program, *rest = java_command(config, "kafka.Kafka", str(properties))
-    agent = f"-javaagent:{jars.jar_path(jars.METRICS)}=127.0.0.1:{config.kafka_metrics_port}:{EXPORTER_CONFIG}"
+    agent = (
+        f"-javaagent:{jars.jar_path(jars.METRICS)}={config.kafka_host}:{config.kafka_metrics_port}:{EXPORTER_CONFIG}"
+    )
     return [program, agent, *rest]
 
 

@@ -189,7 +189,7 @@ async def _check_platform(config: Settings) -> list[Check]:
 
 
 async def _check_mlserver(config: Settings) -> Check:
-    url = f"http://{config.mlserver_host}:{config.mlserver_http_port}/v2/health/ready"
+    url = f"http://{config.host_of('mlserver')}:{config.mlserver_http_port}/v2/health/ready"
     try:
         async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
             (await client.get(url)).raise_for_status()

@@ -39,7 +39,7 @@ class Port:
 def required_ports(config: Settings, processes: Collection[str] | None = None) -> list[Port]:
     """Return the ports of the given processes, by default of all that this deployment runs."""
     return [
-        Port(setting, process, bind_host(config, process), getattr(config, setting))
+        Port(setting, process, config.bind_host(process), getattr(config, setting))
         for setting, process in PROCESS_BY_SETTING.items()
         if (processes is None or process in processes) and (process != "kafka" or config.embedded_kafka)
     ]
@@ -53,13 +53,6 @@ def _is_available(port: Port) -> bool:
             f"Nothing can listen on {port.host}: {error.strerror}.",
             f"Set the address that {port.process} binds to, HINDSIGHT_HOST for the API, to one of this machine.",
         ) from error
-
-
-def bind_host(config: Settings, process: str) -> str:
-    """Return the address that a process binds to."""
-    if process in ("kafka", "prometheus", "alertmanager"):
-        return LOOPBACK
-    return {"api": config.host, "mlserver": config.mlserver_host}.get(process, config.metrics_host)
 
 
 def is_free(host: str, number: int) -> bool:

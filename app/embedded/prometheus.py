@@ -17,7 +17,6 @@ import yaml
 
 from app.auth import local_key
 from app.embedded import ports
-from app.embedded.api_readiness import reachable_host
 from app.settings import CHECKOUT, Settings, settings
 from app.system import api_tls, secret_file
 
@@ -85,6 +84,7 @@ def _prometheus_config(config: Settings) -> dict[str, Any]:
         document["scrape_configs"] = [job for job in document["scrape_configs"] if job["job_name"] != "hindsight-kafka"]
     for job in document["scrape_configs"]:
         process = job["job_name"].removeprefix("hindsight-")
+        job.pop("dns_sd_configs", None)
         job["static_configs"] = [{"targets": [_scrape_target(config, process)]}]
         if process == "api":
             job.update({"scheme": api_tls.api_scheme(config)} | _authorization_config(config))
@@ -119,7 +119,7 @@ def _password_file(config: Settings) -> Path:
 def _scrape_target(config: Settings, process: str) -> str:
     """Return the address at which a process exports its metrics on this machine."""
     port = config.api_port if process == "api" else getattr(config, f"{process}_metrics_port")
-    return f"{reachable_host(ports.bind_host(config, process))}:{port}"
+    return f"{config.host_of(process)}:{port}"
 
 
 def _authorization_config(config: Settings) -> dict[str, Any]:

@@ -27,12 +27,13 @@ class SettingRow:
 def read_setting_rows(config: Settings) -> list[SettingRow]:
     """Return a row for every setting."""
     environment = {name.upper() for name in os.environ}
+    files = {path.name.lower() for path in config.secrets_dir.glob("*")} if config.secrets_dir else set()
     rows = []
     for name, field in type(config).model_fields.items():
         value = getattr(config, name)
         variable = f"HINDSIGHT_{name.upper()}"
         variables = {variable, f"HINDSIGHT_{config.former_names.get(name, name).upper()}"}
-        source = "environment" if variables & environment else "default"
+        source = "environment" if variables & environment else "file" if variable.lower() in files else "default"
         text = MASK if isinstance(value, SecretStr) else "" if value is None else str(value)
         text = URL_PASSWORD.sub(rf"\1{MASK}@", text)
         rows.append(SettingRow(variable, text, source, field.description or ""))

@@ -10,6 +10,7 @@ from app.errors import SetupError
 from app.eventlog.retention import archived_end_offsets, required_groups
 from app.events import topics
 from app.kafka import clients, reader
+from app.kafka.lag import ARCHIVE_GROUP
 from app.kafka.reader import OffsetRange
 from app.kafka.unread_count import PartitionRange, count_unread
 from app.settings import Settings
@@ -17,7 +18,6 @@ from app.settings import Settings
 STALLED_SECONDS = 60.0
 """A group that reads nothing for this long is considered absent."""
 _POLL_SECONDS = 0.5
-_ARCHIVE_GROUP = "hindsight-archive"
 
 CatchUpProgress = Callable[[str, int], None]
 """Called with a consumer group and the number of events that it has not read yet."""
@@ -40,12 +40,12 @@ async def wait_until_caught_up(
     for names in stages:  # records of each stage produce those of the next
         offset_ranges = await reader.fetch_offset_ranges(settings, names)
         all_ranges |= offset_ranges
-        for group in sorted({group for name in names for group in groups[name]} - {_ARCHIVE_GROUP}):
+        for group in sorted({group for name in names for group in groups[name]} - {ARCHIVE_GROUP}):
             group_ranges = {tp: offset_range for tp, offset_range in offset_ranges.items() if group in groups[tp.topic]}
             await _wait_for_group(settings, group, group_ranges, progress)
     archived = set(topics.archived_topics(settings.tasks))
     offset_ranges = await reader.fetch_offset_ranges(settings, sorted({tp.topic for tp in all_ranges} & archived))
-    await _wait_for_group(settings, _ARCHIVE_GROUP, offset_ranges, progress)
+    await _wait_for_group(settings, ARCHIVE_GROUP, offset_ranges, progress)
     return all_ranges | offset_ranges
 
 
@@ -54,7 +54,7 @@ async def _wait_for_group(
 ) -> None:
     min_events, last_progress = None, time.monotonic()
     while True:
-        if group == _ARCHIVE_GROUP:  # the tables store their offsets
+        if group == ARCHIVE_GROUP:  # the tables store their offsets
             end_offsets = await asyncio.to_thread(archived_end_offsets, settings, offset_ranges)
         else:
             end_offsets = await _fetch_committed_offsets(settings, group)

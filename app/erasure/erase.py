@@ -47,6 +47,7 @@ from app.kafka.reader import OffsetRange
 from app.outcomes.label_aggregation import build_outcome, build_outcome_record
 from app.replay import dataset
 from app.settings import Settings
+from app.settings.namespace import qualify
 from app.storage.blob_store import blob_store
 from app.tasks import load_tasks
 from models.base import Rejected
@@ -290,10 +291,10 @@ def _deletion_offsets(
             if tp in offset_ranges and offset_ranges[tp].topic_id == topic_id:
                 ends[tp] = max(offsets) + 1
     # Repartitioned records were read to the end, and are copies of those in other topics.
-    joins = {topics.joins(topic.rpartition(".")[0]) for topic in personal_data.positions}
+    joins = {topics.joins(topics.task_of(topic)) for topic in personal_data.positions}
     return ends | {tp: offset_range.end for tp, offset_range in offset_ranges.items() if tp.topic in joins}
 
 
 def _build_record(event: DataErased) -> Record:
     now = format_rfc3339(datetime.now(UTC).timestamp() * 1000)
-    return event.to_record(topics.LIFECYCLE, None, id=event.erasure_id, source="hindsight/erase", time=now)
+    return event.to_record(topics.LIFECYCLE, None, id=event.erasure_id, source=qualify("hindsight/erase"), time=now)

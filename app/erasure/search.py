@@ -134,7 +134,7 @@ def _search_actor(rows: RowReader, task: str, actor: str, personal_data: Persona
 def _search_dead_letters(rows: RowReader, data_subject: DataSubject, personal_data: PersonalData) -> None:
     for row in rows(topics.DEAD_LETTERS, _COLUMNS, None):
         rejection = dict(row["extensions"] or ())
-        task = rejection.get("topic", "").rpartition(".")[0]
+        task = topics.task_of(rejection.get("topic", ""))
         is_about_subject = data_subject.subject is not None and (
             _is_about(row, data_subject.subject)
             or not personal_data.predictions.isdisjoint(_candidate_predictions(task, rejection, row))

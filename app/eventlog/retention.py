@@ -12,6 +12,7 @@ from aiokafka.admin import RecordsToDelete
 from app.eventlog.archive import Archive, last_archived_offset
 from app.events import topics
 from app.kafka import clients, reader
+from app.kafka.lag import ARCHIVE_GROUP, PREPROCESS_GROUP, RECORDER_GROUP, WORKER_GROUP
 from app.kafka.unread_count import PartitionRange, count_unread
 from app.settings import Settings
 
@@ -20,12 +21,12 @@ log = logging.getLogger(__name__)
 
 def required_groups(settings: Settings) -> dict[str, set[str]]:
     """Return the consumer groups that must have read each topic's records before they are deleted."""
-    archive, recorder = "hindsight-archive", "hindsight-recorder"
+    archive, recorder = ARCHIVE_GROUP, RECORDER_GROUP
     groups = {topics.DEAD_LETTERS: {archive, recorder}}
     for task in settings.tasks:
         groups |= {
-            topics.requests(task): {archive, "hindsight-preprocess"},
-            topics.features(task): {archive, "hindsight-worker"},
+            topics.requests(task): {archive, PREPROCESS_GROUP},
+            topics.features(task): {archive, WORKER_GROUP},
             topics.predictions(task): {archive, recorder},
             topics.shadow_predictions(task): {archive, recorder},
             topics.feedback(task): {archive, recorder},

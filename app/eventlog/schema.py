@@ -18,6 +18,7 @@ from app.events.types import (
     PredictionMade,
     PredictionRequested,
 )
+from app.settings.namespace import qualify
 from models.base import Rejected
 
 MAX_INLINE_BYTES = 64 * 1024
@@ -148,7 +149,7 @@ def _dead_letter_attributes(record: ConsumedRecord) -> _Attributes:
         for name, value in record.headers
         if name.startswith("rejected_")
     }
-    event_id, source = rejection.pop("id", record.origin.id), f"hindsight/{rejection.get('stage', 'unknown')}"
+    event_id, source = rejection.pop("id", record.origin.id), qualify(f"hindsight/{rejection.get('stage', 'unknown')}")
     return _Attributes(event_id, source, EventRejected.type, _logged(record), rejection)
 
 

@@ -10,6 +10,7 @@ from app.events.expiry import EXPIRY_EXTENSION
 from app.events.ids import prediction_id, shadow_id
 from app.events.topics import DEAD_LETTERS
 from app.events.types import EventRejected, Failure, PredictionFailed, Role
+from app.settings.namespace import qualify
 
 PROPAGATED_EXTENSIONS = ("replay", "partial", "missing", "stream", "sequence", EXPIRY_EXTENSION)
 """Extensions that an answer copies from its request: the republish mark, the marks of a partial session with its
@@ -54,7 +55,7 @@ def build_failed_prediction(
         topic,
         key,
         id=failure_id,
-        source=f"hindsight/{task}",
+        source=qualify(f"hindsight/{task}"),
         time=format_rfc3339(time.time() * 1000),
         subject=event.subject if event else None,
         traceparent=event.traceparent if event else None,

@@ -7,13 +7,14 @@ from pydantic import Field
 from app.events.base import Attribute, FrozenModel, Probability, Share
 
 InputDigest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+NearKey = Annotated[str, Field(max_length=16_384)]
 
 
 class MemoryAnswer(FrozenModel):
     """The correction that is served instead of the model's own prediction, and that prediction."""
 
     corrected: Attribute
-    """The prediction that was corrected, for an equal input."""
+    """The prediction that was corrected, for an equal input or a nearly equal one."""
     outcome: Attribute
     """The `ce_id` of its outcome, whose label is served."""
     output: dict[str, Any]
@@ -22,6 +23,8 @@ class MemoryAnswer(FrozenModel):
     """The confidence of the model's own output."""
     propensity: Probability
     """The propensity of the model's own output."""
+    near_distance: Annotated[int, Field(ge=0)] | None = None
+    """The distance of the input from the corrected one, if they are only nearly equal; null for an equal input."""
 
 
 class MemoryOutcome(FrozenModel):

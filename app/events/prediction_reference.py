@@ -4,6 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field
 
+from app.events import topics
 from app.events.base import EventData, TaskName
 from app.events.cloudevents import MAX_ATTRIBUTE_LENGTH
 from app.events.ids import prediction_id, task_of
@@ -44,5 +45,5 @@ class PredictionReference(EventData):
             return task_of(self.prediction_id), self.prediction_id
         assert self.task is not None and self.request_id is not None
         return self.task, prediction_id(
-            self.task, self.request_source or f"kafka:{self.task}.requests", self.request_id
+            self.task, self.request_source or f"kafka:{topics.requests(self.task)}", self.request_id
         )

@@ -1,50 +1,56 @@
-"""The topics: names, keys, partitions, retention."""
+"""The topics: names, keys, partitions, retention. Each name is in the namespace of the deployment."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.settings import MiB, Settings
+from app.settings.namespace import NAMESPACE, qualify
 
-DEAD_LETTERS = "dead-letters"
-LIFECYCLE = "lifecycle"
+DEAD_LETTERS = qualify("dead-letters")
+LIFECYCLE = qualify("lifecycle")
 UNLIMITED_RETENTION = "-1"
 SEGMENT_MS = 24 * 3600 * 1000
 """One day. Kafka deletes whole segments, never the active one: erased data may stay in Kafka for this long."""
 
 
-def requests(task: str) -> str:
+def requests(task: str, namespace: str = NAMESPACE) -> str:
     """Return the topic that applications publish requests to; key: the entity or the request's id."""
-    return f"{task}.requests"
+    return qualify(f"{task}.requests", namespace)
 
 
 def features(task: str) -> str:
     """Return the topic of preprocessed requests; key: the request's."""
-    return f"{task}.features"
+    return qualify(f"{task}.features")
 
 
-def predictions(task: str) -> str:
+def predictions(task: str, namespace: str = NAMESPACE) -> str:
     """Return the topic that applications read answers from; key: the request's."""
-    return f"{task}.predictions"
+    return qualify(f"{task}.predictions", namespace)
 
 
-def feedback(task: str) -> str:
+def feedback(task: str, namespace: str = NAMESPACE) -> str:
     """Return the topic of corrections and rewards; key: the prediction's id."""
-    return f"{task}.feedback"
+    return qualify(f"{task}.feedback", namespace)
 
 
 def shadow_predictions(task: str) -> str:
     """Return the topic of the predictions of shadow versions; key: the request's."""
-    return f"{task}.shadow-predictions"
+    return qualify(f"{task}.shadow-predictions")
 
 
 def outcomes(task: str) -> str:
     """Return the topic of predictions joined with their feedback; key: the prediction's id."""
-    return f"{task}.outcomes"
+    return qualify(f"{task}.outcomes")
 
 
 def joins(task: str) -> str:
     """Return the internal topic of repartitioned predictions and feedback, not archived; key: the prediction's id."""
-    return f"{task}.joins"
+    return qualify(f"{task}.joins")
+
+
+def task_of(topic: str) -> str:
+    """Return the task of a topic of this namespace; empty if it is no task's."""
+    return topic.removeprefix(qualify("")).rpartition(".")[0]
 
 
 def is_of_applications(topic: str) -> bool:
@@ -76,6 +82,7 @@ class TopicSpec:
     key: str
     partitions: int
     max_message_bytes: int
+    min_insync_replicas: int = 1
 
     @property
     def configs(self) -> dict[str, str]:
@@ -87,6 +94,7 @@ class TopicSpec:
             "cleanup.policy": "delete",
             "message.timestamp.type": "LogAppendTime",
             "max.message.bytes": str(self.max_message_bytes),
+            "min.insync.replicas": str(self.min_insync_replicas),
         }
 
 
@@ -107,4 +115,4 @@ def required_topics(settings: Settings) -> list[TopicSpec]:
             TopicSpec(joins(task), "prediction id", partitions, 2 * MiB),
             TopicSpec(outcomes(task), "prediction id", partitions, 4 * MiB),
         ]
-    return specs
+    return [replace(spec, min_insync_replicas=settings.min_insync_replicas) for spec in specs]

@@ -19,7 +19,7 @@ from app.events.base import (
     TaskName,
 )
 from app.events.cloudevents import MAX_ATTRIBUTE_LENGTH, TENSORS
-from app.events.memory import InputDigest, MemoryAnswer, MemoryOutcome
+from app.events.memory import InputDigest, MemoryAnswer, MemoryOutcome, NearKey
 from app.events.prediction_reference import EventAttribute, PredictionReference
 
 _MAX_CODE_LENGTH = 100
@@ -98,6 +98,8 @@ class PredictionMade(EventData):
     """Summary numbers of the request's features, used to detect drift; null for predictions of older releases."""
     input_digest: InputDigest | None = None
     """SHA-256 of the request's features: equal for equal inputs; null for a task without a memory of corrections."""
+    near_key: NearKey | None = None
+    """What copies of the request's input have nearly in common; null unless the memory answers near-repeats."""
     memory: MemoryAnswer | None = None
     """The remembered correction whose output, confidence and propensity these are; null if they are the model's."""
 
@@ -278,6 +280,8 @@ class OutcomeRecorded(EventData):
     """Whether the audit's queue asked for some of the feedback; null outside of the audit, and for older releases."""
     input_digest: InputDigest | None = None
     """The prediction's digest of its input."""
+    near_key: NearKey | None = None
+    """The prediction's near key of its input."""
     memory: MemoryOutcome | None = None
     """The remembered correction that was served instead of the output; null if the output was served."""
 

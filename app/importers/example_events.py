@@ -18,10 +18,11 @@ from app.importers.example import Example
 from app.importers.locations import SourceReader
 from app.preprocess.preprocessor import Preprocessor
 from app.settings import Settings
+from app.settings.namespace import qualify
 from app.storage.blob_store import blob_store
 from models.base import Rejected, Task
 
-SOURCE = "hindsight/import"
+SOURCE = qualify("hindsight/import")
 IMPORTED_VERSION = "imported"
 """The version of predictions that another system served."""
 
@@ -170,7 +171,7 @@ class EventBuilder:
             topics.predictions(self._task.name),
             key,
             id=example_id,
-            source=f"hindsight/{self._task.name}",
+            source=qualify(f"hindsight/{self._task.name}"),
             time=row.time or _now(),
             extensions={"requestsource": SOURCE},
         )

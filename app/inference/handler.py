@@ -19,6 +19,7 @@ from app.inference.predictor import InferenceBackend, PredictionResult, Predicto
 from app.monitoring import metrics
 from app.registry.routes import RouteLookup
 from app.settings import Settings
+from app.settings.namespace import qualify
 from app.streams.delivery import HandlerResult, Rejection
 from models import tensors
 from models.base import Asked, Features, Rejected, Task
@@ -43,7 +44,7 @@ class InferenceHandler:
     ) -> None:
         """Take `connect`, which opens the connection to the models: it is called in the agent's event loop.
 
-        With a `memory`, a correction of an equal input is served instead of the model's output.
+        With a `memory`, a correction of an equal or nearly equal input is served instead of the model's output.
         """
         self._settings = settings
         self._task = task
@@ -89,8 +90,9 @@ class InferenceHandler:
             )
         )
         for ((version, role), group), group_results in zip(groups.items(), results, strict=True):
-            for (index, event, features), result in zip(group, group_results, strict=True):
-                answers[index] = self._answer(self._model(version), role, event, batch[index], result)
+            for read, result in zip(group, group_results, strict=True):
+                index, _, features = read
+                answers[index] = self._answer(self._model(version), role, read, batch[index], result)
                 if role != "shadow" and not isinstance(result, Rejected):
                     metrics.count_unknown_values(self._task.name, self._task.unknown_values(features))
         return [answer for answer in answers if answer is not None]
@@ -106,14 +108,15 @@ class InferenceHandler:
         self,
         model: ModelRef,
         role: Role,
-        event: Event,
+        read: _ReadableFeatures,
         record: ConsumedRecord,
         result: PredictionResult | Rejected,
     ) -> HandlerResult:
+        _, event, features = read
         try:
             if isinstance(result, Rejected):
                 raise result
-            served = result if self._memory is None else self._memory.answer(model.version, event, result)
+            served = result if self._memory is None else self._memory.answer(model.version, event, features, result)
             prediction, timings = build_prediction(model, role, event, record.key, served)
         except Rejected as error:
             failure = Failure(stage=STAGE, code=error.code, reason=str(error))
@@ -221,6 +224,7 @@ def build_prediction(
                 "inputs": result.input_summary,
                 "timings_ms": {stage: round(ms, 3) for stage, ms in timings.items()},
                 "input_digest": result.input_digest,
+                "near_key": result.near_key,
                 "memory": result.memory,
             }
         )
@@ -228,7 +232,7 @@ def build_prediction(
             topic,
             key,
             id=prediction_id,
-            source=f"hindsight/{task}",
+            source=qualify(f"hindsight/{task}"),
             time=format_rfc3339(now),
             subject=event.subject,
             traceparent=event.traceparent,

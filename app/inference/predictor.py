@@ -43,7 +43,7 @@ class InferenceBackend(Protocol):
 class PredictionResult:
     """A prediction, the duration of its call, how many events shared the call, and the `Task.summary` of its input.
 
-    With a memory of corrections it has the input's digest too, and in `memory` what the prediction replaces.
+    With a memory of corrections it has the input's digest too, perhaps its near key, and in `memory` what it replaces.
     """
 
     prediction: Decoded
@@ -51,6 +51,7 @@ class PredictionResult:
     batch_size: int
     input_summary: dict[str, float]
     input_digest: str | None = None
+    near_key: str | None = None
     memory: MemoryAnswer | None = None
 
 

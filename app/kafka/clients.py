@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaClient, AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
 from app.kafka import record_parser, safe_close
-from app.kafka.connection import READ_COMMITTED, client_options
+from app.kafka.connection import READ_COMMITTED, client_options, producer_compression
 from app.settings import Settings
 
 safe_close.install()
@@ -48,14 +48,14 @@ def create_consumer(settings: Settings, *topics: str, **overrides: Any) -> AIOKa
     install_record_parser(settings)
     return _Consumer(
         *topics,
-        **client_options(settings),
-        **({"isolation_level": READ_COMMITTED, "enable_auto_commit": False} | overrides),
+        **(client_options(settings) | {"isolation_level": READ_COMMITTED, "enable_auto_commit": False} | overrides),
     )
 
 
 def create_producer(settings: Settings, **overrides: Any) -> AIOKafkaProducer:
     """Return an idempotent producer, whose records are confirmed once they are in all in-sync replicas."""
-    return _Producer(**client_options(settings), **({"acks": "all", "enable_idempotence": True} | overrides))
+    durability = {"acks": "all", "enable_idempotence": True, "compression_type": producer_compression(settings)}
+    return _Producer(**(client_options(settings) | durability | overrides))
 
 
 def create_admin(settings: Settings) -> AIOKafkaAdminClient:

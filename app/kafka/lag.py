@@ -10,11 +10,12 @@ from app.events import topics
 from app.kafka import clients
 from app.kafka.unread_count import PartitionRange, count_unread
 from app.settings import Settings
+from app.settings.namespace import qualify
 
-PREPROCESS_GROUP = "hindsight-preprocess"
-WORKER_GROUP = "hindsight-worker"
-ARCHIVE_GROUP = "hindsight-archive"
-RECORDER_GROUP = "hindsight-recorder"
+PREPROCESS_GROUP = qualify("hindsight-preprocess")
+WORKER_GROUP = qualify("hindsight-worker")
+ARCHIVE_GROUP = qualify("hindsight-archive")
+RECORDER_GROUP = qualify("hindsight-recorder")
 
 Lags = dict[str, dict[str, int]]
 """Group -> topic -> events that the group has not committed yet: an upper bound if there are many."""

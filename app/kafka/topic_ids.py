@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
+from aiokafka import AIOKafkaClient
 from aiokafka.errors import UnknownTopicOrPartitionError
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
@@ -136,11 +137,23 @@ async def fetch_topic_ids(settings: Settings, topics: Iterable[str]) -> dict[str
 
     Raises UnknownTopicOrPartitionError for a topic that does not exist, KafkaConnectionError without a broker.
     """
+    names = sorted(set(topics))
     async with clients.open_admin(settings) as admin:
-        response = await admin._send_request(_Metadata(sorted(set(topics))))
-    topic_ids = {}
-    for error, name, topic_uuid, *_ in response.topics:
-        if error:
-            raise UnknownTopicOrPartitionError(f"topic {name!r} (Kafka's error {error})")
-        topic_ids[name] = TopicId(f"{response.cluster_id}/{uuid.UUID(bytes=topic_uuid)}")
+        topic_ids = await read_topic_ids(admin._client, names)
+    if missing := [name for name in names if name not in topic_ids]:
+        raise UnknownTopicOrPartitionError(f"topic {', '.join(map(repr, missing))}")
     return topic_ids
+
+
+async def read_topic_ids(client: AIOKafkaClient, topics: Iterable[str]) -> dict[str, TopicId]:
+    """Return the id of each of those topics that exist, by a client that is connected. Raises KafkaError."""
+    # The request for no topic would be one for all.
+    names = sorted(set(topics))
+    if not names:
+        return {}
+    response = await client.send(client.get_random_node(), _Metadata(names))
+    return {
+        name: TopicId(f"{response.cluster_id}/{uuid.UUID(bytes=topic_uuid)}")
+        for error, name, topic_uuid, *_ in response.topics
+        if not error
+    }

@@ -18,6 +18,7 @@ from app.events.types import FeedbackRetracted, OutcomeRecorded
 from app.outcomes.prediction_history import FeedbackEvent, PredictionHistory
 from app.outcomes.reward_aggregation import aggregate_rewards
 from app.settings import TaskSettings
+from app.settings.namespace import qualify
 from models.base import Rejected, Task
 
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, OutcomeRecorded.type)
@@ -146,7 +147,7 @@ def score_model(task: Task, of_served: AggregatedFeedback, own_output: Mapping[s
 
 _PREDICTION_FIELDS = {
     *("prediction_id", "request_id", "task", "model", "role", "output", "confidence", "propensity"),
-    "input_digest",
+    *("input_digest", "near_key"),
 }
 
 
@@ -169,7 +170,7 @@ def build_outcome_record(outcome: OutcomeRecorded, as_of: datetime) -> Record:
         topics.outcomes(outcome.task),
         outcome.prediction_id.encode(),
         id=outcome_id(outcome),
-        source=f"hindsight/{outcome.task}",
+        source=qualify(f"hindsight/{outcome.task}"),
         time=format_rfc3339(as_of.timestamp() * 1000),
     )
 
@@ -181,6 +182,7 @@ _ADDED_LATER: Mapping[str, Any] = {
     "position_rewards": None,
     "preferences": (),
     "input_digest": None,
+    "near_key": None,
     "memory": None,
 }
 """Fields that older releases lack, with the value that means the same as their absence."""

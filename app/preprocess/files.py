@@ -10,6 +10,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from app.errors import SetupError
 from app.events.cloudevents import JSON, MAX_ATTRIBUTE_LENGTH, Headers
+from app.settings.namespace import qualify
 
 BLOB_SCHEME = "blob://"
 _ARRAYS = "application/octet-stream"
@@ -60,7 +61,10 @@ def build_request(uri: str, batch: str, limit: int) -> tuple[bytes, Headers]:
     The value is a file's bytes, or a claim check of a blob, of a file above `limit` bytes, or of a file that can't be
     read: preprocessing then rejects it with the reason.
     """
-    headers = {"ce_id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{batch}/{uri}")), "ce_source": f"hindsight/batch/{batch}"}
+    headers = {
+        "ce_id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{batch}/{uri}")),
+        "ce_source": qualify(f"hindsight/batch/{batch}"),
+    }
     if len(uri) <= MAX_ATTRIBUTE_LENGTH:
         headers["ce_subject"] = uri
     value = None

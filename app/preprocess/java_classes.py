@@ -1,7 +1,8 @@
 """Our Java classes in `java/`, compiled by Janino, the Java compiler that Flink contains.
 
 They are the ends of the pipeline, which Flink's Python API does not have: Kafka's records with their headers to and
-from bytes, and batches of them. The jar is made at the first start, and kept in the cache under the hash of its source.
+from bytes, and batches of them. The jar is made at the first start, and kept in the cache under the hash of its source;
+`python -m app.preprocess.java_classes` makes it for an image.
 """
 
 import hashlib
@@ -17,7 +18,9 @@ from pyflink.find_flink_home import _find_flink_home
 
 from app.errors import SetupError
 from app.preprocess.java_process import end_java, start_java
+from app.settings import settings
 from app.system import jars, java
+from app.system.pyflink import prepare_java
 
 PACKAGE = "hindsight"
 _SOURCES = Path(__file__).with_name("java")
@@ -72,3 +75,8 @@ def _archive(folder: Path) -> Path:
         for file in sorted((folder / PACKAGE).glob("*.class")):
             archive.write(file, f"{PACKAGE}/{file.name}")
     return path
+
+
+if __name__ == "__main__":
+    prepare_java(settings())
+    class_jar()

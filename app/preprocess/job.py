@@ -10,9 +10,10 @@ Each task has its own job, so that no task waits for another.
 
 from pyflink.common import Types
 from pyflink.datastream import StreamExecutionEnvironment
+from pyflink.java_gateway import get_gateway
 
 from app.events import topics
-from app.kafka.connection import READ_COMMITTED, java_properties
+from app.kafka.connection import READ_COMMITTED, java_properties, java_system_properties
 from app.kafka.lag import PREPROCESS_GROUP
 from app.preprocess.deferral import DeferralFunction, deferral_key
 from app.preprocess.flink_kafka import BYTES, read_batches, write_records
@@ -31,6 +32,8 @@ def start_live_job(settings: Settings, cluster: FlinkCluster, task: Task) -> Clu
     """Start the job that preprocesses every request of a task, from the committed offsets on. It never ends."""
     options = cluster_options(settings) | recovery_options(settings, task.name)
     environment = StreamExecutionEnvironment.get_execution_environment(flink_configuration(options))
+    for name, value in java_system_properties(settings).items():
+        get_gateway().jvm.java.lang.System.setProperty(name, value)
     max_message_bytes = str(topics.max_message_bytes(settings))
     source = java_properties(settings) | {
         # The committed offsets mark what was answered. Checkpointed state is never older than they are.
@@ -48,6 +51,7 @@ def start_live_job(settings: Settings, cluster: FlinkCluster, task: Task) -> Clu
     sink = java_properties(settings) | {
         "max.request.size": max_message_bytes,
         "linger.ms": "2",
+        "compression.type": settings.compression,
         "delivery.timeout.ms": "120000",
     }
     function = PreprocessFunction(settings, task.name, serves_metrics=find_python_library() is not None)

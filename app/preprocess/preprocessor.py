@@ -20,11 +20,12 @@ from app.events.cloudevents import (
 from app.events.ids import prediction_id
 from app.events.payload import extract_payload
 from app.events.types import Failure, FeaturesExtracted, PredictionRequested
+from app.settings.namespace import qualify
 from models import tensors
 from models.base import Rejected, Task
 
 STAGE = "preprocess"
-SOURCE = "hindsight/preprocess"
+SOURCE = qualify("hindsight/preprocess")
 MAX_KEY_BYTES = 64 * 1024
 """The key comes back on the answer, whose topic takes smaller records than the requests topic."""
 _MAX_HEADER_BYTES = 16 * 1024

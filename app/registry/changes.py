@@ -15,9 +15,10 @@ from app.registry.registry import ModelVersion, TaskModels
 from app.registry.routes import Route
 from app.registry.subscription import read_registry
 from app.settings import Settings
+from app.settings.namespace import qualify
 from models.base import Task
 
-SOURCE = "hindsight/registry"
+SOURCE = qualify("hindsight/registry")
 _ATTEMPTS = 5
 
 PublishRecord = Callable[[Record], Awaitable[object]]

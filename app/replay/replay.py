@@ -33,6 +33,7 @@ from app.replay.query import ReplayQuery
 from app.replay.selection import ReplayProgress, count_erasures, open_selection
 from app.replay.spool import ContentSpool
 from app.settings import Settings
+from app.settings.namespace import qualify
 
 BATCH_ROWS = 10_000
 
@@ -134,7 +135,7 @@ def _dataset_event(arguments: ReplayQuery, out: Path, manifest: dict[str, Any], 
         topics.LIFECYCLE,
         task.encode(),
         id=event_id,
-        source="hindsight/replay",
+        source=qualify("hindsight/replay"),
         time=format_rfc3339(now.timestamp() * 1000),
     )
 

@@ -8,8 +8,9 @@ from app.events.base import EventData
 from app.events.cloudevents import Record, format_rfc3339
 from app.events.lifecycle import RetrainingEnded
 from app.registry.runs import Run
+from app.settings.namespace import qualify
 
-SOURCE = "hindsight/retraining"
+SOURCE = qualify("hindsight/retraining")
 """The `ce_source` of retraining's events, and the actor of its changes."""
 
 

@@ -17,10 +17,11 @@ from app.events import topics
 from app.events.cloudevents import Record, format_rfc3339
 from app.events.types import FeedbackGiven, FeedbackRetracted
 from app.kafka.resilient_producer import ResilientProducer
+from app.settings.namespace import qualify
 from app.tasks import unknown_task
 from models.base import Rejected, Task
 
-SOURCE = "hindsight/api"
+SOURCE = qualify("hindsight/api")
 MAX_FOUND = 100
 """Limit of the feedback events that are found by one id, which is unique only together with its source."""
 MAX_REMEMBERED = 10_000

@@ -8,7 +8,6 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel
 
-from app.embedded.api_readiness import reachable_host
 from app.errors import Unavailable
 from app.events.base import ModelRef
 from app.inference.mlserver import token
@@ -65,10 +64,10 @@ class HealthChecker:
             _, mlserver, preprocess, worker, archive, recorder = await asyncio.gather(
                 progress.refresh(),
                 self._check_mlserver(http),
-                _check_process(http, settings, settings.preprocess_metrics_port),
-                _check_process(http, settings, settings.worker_metrics_port),
-                _check_process(http, settings, settings.archive_metrics_port),
-                _check_process(http, settings, settings.recorder_metrics_port),
+                _check_process(http, settings, "preprocess"),
+                _check_process(http, settings, "worker"),
+                _check_process(http, settings, "archive"),
+                _check_process(http, settings, "recorder"),
             )
         max_lag = settings.ready_max_lag
         parts = {
@@ -103,7 +102,7 @@ class HealthChecker:
 
     async def _check_mlserver(self, http: httpx.AsyncClient) -> PartReadiness:
         """Check that MLServer is ready and serves all versions that a route needs."""
-        url = f"http://{self._settings.mlserver_host}:{self._settings.mlserver_http_port}/v2"
+        url = f"http://{self._settings.host_of('mlserver')}:{self._settings.mlserver_http_port}/v2"
         try:
             required = self._state_metrics.required_versions()
             headers = token.auth_headers(token.load_or_create(self._settings))
@@ -133,8 +132,8 @@ async def _http_problem(request: Awaitable[httpx.Response]) -> str:
     return "" if status == httpx.codes.OK else f"it answers with status {status}"
 
 
-async def _check_process(http: httpx.AsyncClient, settings: Settings, port: int) -> PartReadiness:
-    url = f"http://{reachable_host(settings.metrics_host)}:{port}/metrics"
+async def _check_process(http: httpx.AsyncClient, settings: Settings, process: str) -> PartReadiness:
+    url = f"http://{settings.host_of(process)}:{getattr(settings, f'{process}_metrics_port')}/metrics"
     try:
         text = (await http.get(url)).raise_for_status().text
     except httpx.HTTPError as error:

@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 from app.errors import SetupError, Unavailable
 from app.events.base import ModelRef
 from app.events.lifecycle import RetrainingEnded
+from app.events.topics import task_of
 from app.kafka.lag import Lags, fetch_deployment_lags
 from app.monitoring.performance_estimation import PerformanceEstimate
 from app.monitoring.progress import ProgressMonitor
@@ -146,7 +147,7 @@ class _MetricFamilies:
     def add_lags(self, lags: Lags) -> None:
         for group, topics in lags.items():
             for topic, lag in topics.items():
-                self.lag.add_metric((group, topic, topic.rpartition(".")[0]), lag)
+                self.lag.add_metric((group, topic, task_of(topic)), lag)
 
     def add_unanswered(self, tasks: Iterable[TaskStatus]) -> None:
         for task in tasks:

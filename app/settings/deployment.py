@@ -1,13 +1,16 @@
 """The settings of a deployment, read from the environment as HINDSIGHT_*."""
 
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, JsonValue, SecretStr, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
 from app.settings.former_names import RenamedEnvironment, RenamedSettings
+from app.settings.hosts import HostSettings
+from app.settings.kafka import KafkaSettings
 from app.settings.task import TaskSettings
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -16,7 +19,7 @@ MiB = 1024 * 1024
 MAX_PORT = 65535
 
 
-class Settings(RenamedSettings, BaseSettings):
+class Settings(RenamedSettings, HostSettings, KafkaSettings, BaseSettings):
     """The settings of one deployment. HINDSIGHT_KAFKA_PORT sets `kafka_port`; lists and maps are JSON."""
 
     model_config = SettingsConfigDict(env_prefix="HINDSIGHT_", extra="ignore")
@@ -32,15 +35,16 @@ class Settings(RenamedSettings, BaseSettings):
     cache: Path = Field(
         Path.home() / ".cache" / "hindsight", description="Downloaded jars and weights, shared by all checkouts."
     )
+    secrets_dir: Path | None = Field(
+        None,
+        description="A directory that has settings as files, such as hindsight_api_key: /run/secrets in a container. "
+        "A variable of the same name overrides a file.",
+    )
     offline: bool = Field(
         False, description="Whether set-up may use no network: the cache must have the jars and weights."
     )
-    host: str = Field(
-        "127.0.0.1", description="The address that the API binds to; an address other than loopback needs an API key."
-    )
     tls_certificate: Path | None = Field(None, description="The API's certificate (PEM, with its chain), for HTTPS.")
     tls_key: Path | None = Field(None, description="The key of that certificate (PEM, without a passphrase).")
-    metrics_host: str = Field("127.0.0.1", description="The address of each process's /metrics, which needs no key.")
     port_base: int = Field(
         8000,
         description="Moves all ports that are not set: each port is this plus (its default - 8000).",
@@ -65,28 +69,6 @@ class Settings(RenamedSettings, BaseSettings):
         {}, description='Audit, feedback and retraining, by task: {"ocr": {"audit_rate": 0.05}}.'
     )
 
-    kafka_bootstrap: str = Field("", description="The brokers of your Kafka cluster; empty starts the embedded broker.")
-    kafka_port: int = Field(9092, description="Port of the embedded broker for applications; it needs no password.")
-    kafka_platform_port: int = Field(9094, description="Port of the embedded broker for the platform's own processes.")
-    kafka_controller_port: int = Field(9093, description="Port of the embedded broker's KRaft controller.")
-    kafka_metrics_port: int = Field(8089, description="/metrics of the embedded broker.")
-    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="The security protocol of your Kafka cluster."
-    )
-    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        "SCRAM-SHA-512", description="The SASL mechanism of your Kafka cluster."
-    )
-    kafka_sasl_username: str = Field("", description="The user at your Kafka cluster.")
-    kafka_sasl_password: SecretStr | None = Field(None, description="The password of that user.")
-    kafka_ssl_cafile: Path | None = Field(
-        None, description="The certificate authorities (PEM) of your Kafka cluster; empty is the system's."
-    )
-    kafka_ssl_certfile: Path | None = Field(None, description="The client certificate (PEM) for the cluster.")
-    kafka_ssl_keyfile: Path | None = Field(None, description="Its private key (PEM, PKCS #8, without a password).")
-    kafka_heap: str = Field("384m", description="Java heap of the embedded broker.")
-    partitions: int = Field(4, ge=1, description="Partitions of each task's topics.")
-    replication: int = Field(1, ge=1, description="Replicas of each topic; 3 on a cluster.")
-
     max_payload_bytes: int = Field(8 * MiB, description="Maximum size of a message on a requests topic.")
     max_blob_bytes: int = Field(64 * MiB, description="Maximum size of a payload in blob storage.")
     blob_gib: float = Field(
@@ -100,6 +82,9 @@ class Settings(RenamedSettings, BaseSettings):
     s3_access_key: SecretStr | None = Field(None, description="Access key of an s3:// blob storage.")
     s3_secret_key: SecretStr | None = Field(None, description="Secret key of an s3:// blob storage.")
 
+    single_host: bool = Field(
+        False, description="Whether SQLite and file:// blobs will do with your own cluster: all runs on this machine."
+    )
     database_url: SecretStr | None = Field(
         None, description="The catalog, postgresql://..; empty is SQLite in HINDSIGHT_HOME."
     )
@@ -145,7 +130,6 @@ class Settings(RenamedSettings, BaseSettings):
         2.0, ge=0, description="Minimum time between two partial predictions of a live session; 0 makes none."
     )
 
-    mlserver_host: str = Field("127.0.0.1", description="The address of MLServer, for itself and its clients.")
     mlserver_token: SecretStr | None = Field(
         None, description="The token of MLServer and its clients; None is HINDSIGHT_HOME/mlserver.token."
     )
@@ -223,8 +207,9 @@ class Settings(RenamedSettings, BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read the arguments, then the environment."""
-        return init_settings, RenamedEnvironment(settings_cls, cls.former_names)
+        """Read the arguments, then the environment, then the files of `secrets_dir`."""
+        files = SecretsSettingsSource(settings_cls, secrets_dir=os.environ.get("HINDSIGHT_SECRETS_DIR"))
+        return init_settings, RenamedEnvironment(settings_cls, cls.former_names), files
 
     @model_validator(mode="after")
     def _move_ports(self) -> Self:
@@ -238,24 +223,11 @@ class Settings(RenamedSettings, BaseSettings):
         return self
 
     @property
-    def bootstrap(self) -> str:
-        """The brokers for applications: your cluster, or the embedded broker at its public port."""
-        return self.kafka_bootstrap or f"127.0.0.1:{self.kafka_port}"
-
-    @property
-    def platform_bootstrap(self) -> str:
-        """The brokers for the platform's processes: your cluster, or the embedded broker's port with a password."""
-        return self.kafka_bootstrap or f"127.0.0.1:{self.kafka_platform_port}"
-
-    @property
-    def embedded_kafka(self) -> bool:
-        """Whether this deployment runs the embedded broker."""
-        return not self.kafka_bootstrap
-
-    @property
     def blob_store_url(self) -> str:
-        """The URL of blob storage."""
-        return self.blob_url or (self.home / "blobs").resolve().as_uri()
+        """The URL of blob storage; a namespace is a folder of what `blob_url` names."""
+        if self.blob_url:
+            return f"{self.blob_url.rstrip('/')}/{self.namespace}".rstrip("/") if self.namespace else self.blob_url
+        return (self.home / "blobs").resolve().as_uri()
 
     @property
     def catalog_url(self) -> str:

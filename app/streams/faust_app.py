@@ -1,29 +1,23 @@
 """Faust apps and agents with guarded delivery: raw records in, confirmed records out."""
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import faust
-from aiokafka.errors import KafkaError
 from faust.types import EventT
 
-from app.backoff import retry
 from app.events import topics
-from app.events.cloudevents import ConsumedRecord, Record, TopicId
+from app.events.cloudevents import ConsumedRecord, Record
 from app.kafka import clients, connection
 from app.kafka.producers import CONFIRM_SECONDS, MAX_BATCH_BYTES, publish_confirmed
 from app.kafka.reader import to_consumed_record
-from app.kafka.topic_ids import TopicIdCache, fetch_topic_ids
 from app.settings import MiB, Settings
 from app.streams.batching import BatchLimits, ItemSize, batch_items
 from app.streams.delivery import BatchHandler, BatchPublisher, DeliveryGuard, HandlerResult, RejectionBuilder
-from app.streams.faust_consumers import BatchConsumer, LowPriorityConsumer, RecordBatch
-
-log = logging.getLogger(__name__)
+from app.streams.faust_consumers import BatchConsumer, LowPriorityConsumer
+from app.streams.topic_offsets import METADATA_MAX_AGE_SECONDS
 
 App = faust.App
-METADATA_MAX_AGE_MS = 10_000
 LOW_PRIORITY_POLL_RECORDS = 500
 
 
@@ -47,8 +41,7 @@ def make_app(settings: Settings, group: str, *, low_priority: bool = False, **ov
         "broker_max_poll_records": LOW_PRIORITY_POLL_RECORDS if low_priority else settings.batch_size,
         # Four messages of each partition wait in memory. Then its topic is no longer fetched, and the last fetch fits.
         "stream_buffer_maxsize": 5 * settings.partitions,
-        # A broker that has just started may not know all topics yet: a group that assigned without one assigns again.
-        "consumer_metadata_max_age_ms": METADATA_MAX_AGE_MS,
+        "consumer_metadata_max_age_ms": int(1000 * METADATA_MAX_AGE_SECONDS),
         "broker_commit_interval": 0.5,
         # The partitions of a killed worker are reassigned once its session has ended.
         "broker_session_timeout": 6.0,
@@ -85,18 +78,22 @@ def register_agent(
     on_delivered: Callable[[Sequence[ConsumedRecord], Sequence[HandlerResult]], None] = lambda batch, results: None,
 ) -> None:
     """Register an agent that delivers the topic's events in batches. Call `on_delivered` after each delivery."""
-    converter = RecordConverter(settings)
     guard = DeliveryGuard(stage, handle, create_publisher(app), reject)
 
     async def run(stream: Any) -> None:
         async for events in batch_items(stream.noack().events(), limits, _size):
-            batch = [record for event in events for record in await converter.convert(event.message)]
+            batch = [record for event in events for record in _convert(event)]
             on_delivered(batch, await guard.deliver(batch))
             for event in events:
                 await stream.ack(event)
 
     # One batch at a time: if acknowledgements arrive out of order, Faust commits past events that are in flight.
     app.agent(app.topic(topic, internal=False), name=name, concurrency=1)(run)
+
+
+def _convert(event: EventT[Any]) -> list[ConsumedRecord]:
+    batch: Any = event.message
+    return [to_consumed_record(record, batch.topic_id) for record in batch.records]
 
 
 def _size(event: EventT[Any]) -> ItemSize:
@@ -113,27 +110,3 @@ def create_publisher(app: App) -> BatchPublisher:
         return await publish_confirmed(producer._ensure_producer(), records)
 
     return publish
-
-
-class RecordConverter:
-    """Converter of Faust's messages to records with their origin, which includes the topic id."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._topic_ids = TopicIdCache()
-
-    async def convert(self, batch: RecordBatch) -> list[ConsumedRecord]:
-        """Return a batch's records. Its offsets show whether the topic may have been created again."""
-        topic, partition, first = batch.topic, batch.partition, batch.records[0].offset
-        topic_id = self._topic_ids.get(topic, partition, first) or await self._fetch_topic_id(topic)
-        self._topic_ids.put(topic, partition, batch.offset, topic_id)
-        return [to_consumed_record(record, topic_id) for record in batch.records]
-
-    async def _fetch_topic_id(self, topic: str) -> TopicId:
-        topic_ids = await retry(
-            lambda: fetch_topic_ids(self._settings, [topic]),
-            (KafkaError, OSError),
-            log,
-            f"events of {topic} wait for the broker",
-        )
-        return topic_ids[topic]

@@ -11,50 +11,45 @@ fetch as soon as there is one record. With many partitions each response costs m
 the archive and the recorder used a third of a core each.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
 
 from aiokafka.structs import ConsumerRecord
-from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
-from mode import Service
-from mode.utils.futures import maybe_async
 
-from app.kafka.connection import READ_COMMITTED
-from app.settings import MiB
-
-MIN_FETCH_BYTES = MiB
-"""The broker collects so much before it answers a fetch, or waits for `MAX_FETCH_WAIT_MS`."""
-MAX_FETCH_WAIT_MS = 200
+from app.events.cloudevents import TopicId
+from app.streams.consumer_loops import LowPriorityMainLoopConsumer, MainLoopConsumer
+from app.streams.topic_offsets import TopicOffsetConsumer
 
 
 class RecordBatch(ConsumerMessage):
     """Records of one partition, in order, as one message of Faust's."""
 
-    __slots__ = ("bytes", "records")
+    __slots__ = ("bytes", "records", "topic_id")
 
-    def __init__(self, tp: TP, records: Sequence[ConsumerRecord], generation_id: int) -> None:
+    def __init__(self, tp: TP, records: Sequence[ConsumerRecord], generation_id: int, topic_id: TopicId) -> None:
         last = records[-1]
         super().__init__(
             *tp, last.offset, last.timestamp / 1000, last.timestamp_type, None, None, None, None,
             tp=tp, generation_id=generation_id,
         )  # fmt: skip
         self.records = records
+        self.topic_id = topic_id
         self.bytes = sum(len(record.value or b"") for record in records)
 
 
-class BatchConsumer(Consumer):
+class BatchConsumer(TopicOffsetConsumer):
     """Faust's consumer, of batches of committed records."""
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
-        return _MainLoopConsumer(self)
+        return MainLoopConsumer(self)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, RecordBatch]]:  # noqa: ASYNC109  # Faust's
         """Yield the next records of each partition as one message, as long as no rebalance has begun."""
         fetched, active = await self._wait_next_records(timeout)
         generation = self.app.consumer_generation_id
-        if not self.flow_active:
+        if not self.flow_active or not self._topic_ids:
             await self._seek_after_rebalance()
             return
         for partition, records in (fetched or {}).items():
@@ -63,13 +58,23 @@ class BatchConsumer(Consumer):
             tp = TP(*partition)
             if records and (active is None or tp in active or tp in self._buffered_partitions):
                 self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
-                yield tp, RecordBatch(tp, records, generation)
+                if records[0].offset < (self._read_offset[tp] or 0):
+                    await self._start_again(tp)
+                if (topic_id := self._topic_ids.get(tp.topic)) is None:
+                    self._rejoin(f"the topic id of {tp.topic} is not known")
+                    return
+                yield tp, RecordBatch(tp, records, generation, topic_id)
 
     async def _seek_after_rebalance(self) -> None:
         try:
             await self.perform_seek()
         except Exception as error:
             self.log.warning("no seek to the committed offsets: %r", error)
+
+    async def _start_again(self, tp: TP) -> None:
+        """Forget the offsets of a partition that has fewer records than before, which Faust would skip."""
+        self._read_offset[tp] = self._committed_offset[tp] = None
+        await self._check_topic_ids()
 
     def _new_offset(self, tp: TP) -> int | None:
         """Return the offset to commit: the one after the last acknowledged batch.
@@ -91,58 +96,4 @@ class LowPriorityConsumer(BatchConsumer):
     """Consumer for background workers: few, large fetches."""
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
-        return _LowPriorityConsumer(self)
-
-
-class _MainLoopConsumer(AIOKafkaConsumerThread):
-    """What Faust runs in a thread, in the main loop: no call between threads, and no wait for the interpreter's lock.
-
-    A main loop that hangs sends no heartbeats to the broker either, so its partitions go to another worker.
-    """
-
-    wait_for_shutdown = False
-    maybe_start = Service.maybe_start
-    start = Service.start
-    stop = Service.stop
-    set_shutdown = Service.set_shutdown
-    _stopped_set = Service._stopped_set
-    _stop_children = Service._stop_children
-    _stop_futures = Service._stop_futures
-    _stop_exit_stacks = Service._stop_exit_stacks
-
-    def __init__(self, consumer: Consumer) -> None:
-        super().__init__(consumer, loop=consumer.loop, thread_loop=consumer.loop, beacon=consumer.beacon)
-
-    async def on_stop(self) -> None:
-        """Leave the group."""
-        if self._consumer is not None:
-            await self._consumer.stop()
-
-    async def call_thread(self, fun: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
-        """Call a function that Faust would call in the thread."""
-        return await maybe_async(fun(*args, **kwargs))
-
-    async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Seek to the offset from which each partition is to be read: its beginning, if none is committed.
-
-        aiokafka leaves such a partition where it is: what was fetched and dropped in a rebalance would be skipped.
-        """
-        committed: Mapping[TP, int] = await super().seek_to_committed()
-        consumer = self._ensure_consumer()
-        unread = [tp for tp, offset in committed.items() if not offset and tp in consumer.assignment()]
-        if unread:
-            await consumer.seek_to_beginning(*unread)
-        return committed
-
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        # Faust has no setting for it. aiokafka reads the attribute once, when the consumer starts.
-        consumer._isolation_level = READ_COMMITTED
-        return consumer
-
-
-class _LowPriorityConsumer(_MainLoopConsumer):
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_min_bytes, consumer._fetch_max_wait_ms = MIN_FETCH_BYTES, MAX_FETCH_WAIT_MS
-        return consumer
+        return LowPriorityMainLoopConsumer(self)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.base import Features, Sample
+from models.object_detection import near
 from models.object_detection.anchors import candidates
 from models.object_detection.candidates import Candidates
 from models.object_detection.detection_task import DetectionTask
@@ -29,6 +30,7 @@ class ObjectDetection(DetectionTask):
 
     name: ClassVar[str] = "object_detection"
     preprocess_version: ClassVar[str] = "2"
+    near_bound: ClassVar[int] = near.BOUND
     trainer: ClassVar[str | None] = "models.object_detection.train:train"
 
     def preprocess(self, payload: bytes) -> Features:
@@ -46,6 +48,10 @@ class ObjectDetection(DetectionTask):
             candidates(anchors, scores, boxes).placed(Size(*of_picture["size"].tolist()))
             for anchors, scores, boxes, of_picture in rows
         ]
+
+    def near_key(self, features: Features, output: Mapping[str, Any]) -> NDArray[np.uint8] | None:
+        """Return the picture's key."""
+        return near.near_key(features)
 
     def has_content(self, features: Features) -> bool:
         """Return whether the picture has any contrast."""

@@ -10,7 +10,7 @@ from models.base import Asked, Decoded, EvaluatedSample, Features, Sample, Shape
 from models.input_statistics import of_tensors
 from models.nn.ctc_policy import joint_probabilities
 from models.nn.exploration import checked_share
-from models.ocr import samples
+from models.ocr import near, samples
 from models.ocr.corrections import canonical, errors
 from models.ocr.lines import ServedLine, displayed_polygons, serve_lines
 from models.ocr.metrics import figures
@@ -38,6 +38,7 @@ class Ocr(Task):
     error_name: ClassVar[str] = "CER"
     trainer: ClassVar[str | None] = "models.ocr.train:train"
     off_policy_evaluator: ClassVar[str | None] = "models.ocr.off_policy:evaluate_versions"
+    near_bound: ClassVar[int] = near.BOUND
     max_payload_bytes: ClassVar[int] = 8 * 1024 * 1024
 
     def __init__(self, explore: float = 0.0) -> None:
@@ -102,6 +103,13 @@ class Ocr(Task):
             output["unread_pages"] = unread
         confidence = float(np.mean([line["confidence"] for line in lines])) if lines else _CONFIDENCE_WITHOUT_TEXT
         return Decoded(output, confidence, float(joint_probabilities([line.served for line in served])[1]))
+
+    def near_key(self, features: Features, output: Mapping[str, Any]) -> NDArray[np.uint8] | None:
+        """Return the key of a picture of one line; None for others."""
+        if len(features["sizes"]) != 1:
+            return None
+        height, width = features["sizes"][0].tolist()
+        return near.near_key(features["pixels"].reshape(height, width), float(features["displayed"][0, 0]), output)
 
     def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
         """Return `{"text": ...}`, and the lines if it names any, see `models.ocr.corrections`. Raises `Rejected`."""

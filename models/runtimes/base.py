@@ -36,10 +36,11 @@ class Execution:
     providers: Sequence[str] = (CPU,)
     """Execution providers in the order of preference. Those that are not here are left out; the CPU is the last."""
 
-    def open(self, model: Path) -> onnxruntime.InferenceSession:
-        """Return a session of an ONNX (or ORT) file.
+    def open(self, model: Path, adapter: Path | None = None) -> onnxruntime.InferenceSession:
+        """Return a session of an ONNX (or ORT) file, some of whose weights an adapter replaces.
 
-        Idle threads sleep, because they share the cores with the broker, Flink and the worker.
+        An adapter is a file of named weights in ONNX Runtime's format (`onnxruntime.AdapterFormat`). Idle threads
+        sleep, because they share the cores with the broker, Flink and the worker.
         """
         available = onnxruntime.get_available_providers()
         if missing := [name for name in self.providers if name not in available]:
@@ -48,7 +49,14 @@ class Execution:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        return onnxruntime.InferenceSession(model, options, providers=chosen)
+        if adapter is None:
+            return onnxruntime.InferenceSession(model, options, providers=chosen)
+        replaced = onnxruntime.AdapterFormat.read_adapter(str(adapter)).get_parameters()
+        for name, value in replaced.items():
+            options.add_initializer(name, value)
+        session = onnxruntime.InferenceSession(model, options, providers=chosen)
+        session.replaced_weights = replaced  # they must live as long as the session, which does not own them
+        return session
 
 
 class Runtime(ABC):

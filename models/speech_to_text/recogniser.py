@@ -78,7 +78,7 @@ class Recogniser:
 
     def _encoded(self, chunks: Sequence[Samples]) -> Feeds:
         """Return the decoder's inputs before the first step, the states of all chunks padded to the longest."""
-        states = [self._encode(samples) for samples in chunks]
+        states = [self.encode(samples) for samples in chunks]
         frames = max(len(state) for state in states)
         hidden = np.zeros((len(states), frames, states[0].shape[1]), np.float32)
         mask = np.zeros((len(states), frames * _SAMPLES_PER_FRAME), np.int64)
@@ -95,7 +95,8 @@ class Recogniser:
             **cache,
         }
 
-    def _encode(self, samples: Samples) -> NDArray[np.float32]:
+    def encode(self, samples: Samples) -> NDArray[np.float32]:
+        """Return the encoder's states of a chunk, (frames, features)."""
         values = np.zeros((1, max(len(samples), int(MIN_SECONDS * RATE))), np.float32)
         values[0, : len(samples)] = samples
         feeds = {"input_values": values, "attention_mask": np.ones(values.shape, np.int64)}

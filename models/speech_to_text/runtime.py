@@ -20,6 +20,8 @@ from models.speech_to_text.voice_activity import WINDOW, Probabilities, chunks, 
 
 VOICE_ACTIVITY, VOCABULARY = "voice_activity.onnx", "tokenizer.bin"
 ENCODER, DECODER = "encoder_model.ort", "decoder_model_merged.ort"
+ADAPTER = "decoder.onnx_adapter"
+"""The decoder's weights that were learned from feedback, in versions that did: they replace those in its file."""
 CHUNKS_PER_CALL = 4
 """More take more memory and are hardly faster."""
 
@@ -45,7 +47,7 @@ _OUTPUTS = {
 
 
 class SpeechRecognition(Runtime):
-    """A version of four files: the network of voice activity, encoder, decoder and vocabulary.
+    """A version of four files: the network of voice activity, encoder, decoder and vocabulary; and maybe an adapter.
 
     The threads work on the chunks of all recordings of a call at once. The decoder takes several chunks together, all
     of one recording (`Recogniser` says why).
@@ -56,7 +58,9 @@ class SpeechRecognition(Runtime):
         self.inputs, self.outputs = _INPUTS, _OUTPUTS
         single = replace(execution, threads=1)
         self._voice_activity = single.open(files.path(VOICE_ACTIVITY))
-        self._recogniser = Recogniser(single.open(files.path(ENCODER)), single.open(files.path(DECODER)))
+        adapter = files.path(ADAPTER) if ADAPTER in files.manifest.files else None
+        decoder = single.open(files.path(DECODER), adapter)
+        self._recogniser = Recogniser(single.open(files.path(ENCODER)), decoder)
         self._vocabulary = read_vocabulary(files.path(VOCABULARY).read_bytes())
         self._threads = ThreadPoolExecutor(execution.threads or os.cpu_count(), "speech")
 

@@ -12,6 +12,7 @@ from models.audio.files import RATE, read_audio
 from models.audio.recording import Samples
 from models.base import Asked, Decoded, EvaluatedSample, Features, Sample, Shapes, Task
 from models.nn.calibration import expected_calibration_error
+from models.speech_to_text import near
 from models.speech_to_text.confidence import confidence_of
 from models.speech_to_text.corrections import checked_correction
 from models.speech_to_text.mu_law import compress
@@ -39,7 +40,9 @@ class SpeechToText(Task):
     name: ClassVar[str] = "speech_to_text"
     preprocess_version: ClassVar[str] = "2"
     error_name: ClassVar[str] = "WER"
+    trainer: ClassVar[str | None] = "models.speech_to_text.train:train"
     max_payload_bytes: ClassVar[int] = 64 * 1024 * 1024
+    near_bound: ClassVar[int] = near.BOUND
 
     def assemble(self, chunks: Sequence[bytes]) -> bytes:
         """Return the file of a live session: its chunks joined, WAV files by their samples. Raises `Rejected`."""
@@ -65,6 +68,10 @@ class SpeechToText(Task):
         return [
             _decoded({name: output[row] for name, output in outputs.items()}, sound) for row, sound in enumerate(sounds)
         ]
+
+    def near_key(self, features: Features, output: Mapping[str, Any]) -> NDArray[np.uint8] | None:
+        """Return the key of a recording of at most 20 seconds; None for longer ones."""
+        return near.near_key(features["samples"])
 
     def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
         """Return `{"text": ...}` as it is written, in single spaces, and `segments` if given. Raises `Rejected`."""

@@ -7,8 +7,8 @@ second in units of 128. Three tokens control the decoder; one for each byte writ
 from collections.abc import Sequence
 
 BEGIN, END = 1, 2
-_CONTROLS = 3
-_SPACE = "\N{LOWER ONE EIGHTH BLOCK}".encode()
+CONTROLS = 3
+SPACE = "\N{LOWER ONE EIGHTH BLOCK}".encode()
 
 
 def read_vocabulary(content: bytes) -> list[bytes]:
@@ -28,5 +28,5 @@ def read_vocabulary(content: bytes) -> list[bytes]:
 
 def text_of(tokens: Sequence[int], vocabulary: Sequence[bytes]) -> str:
     """Return the text of tokens, without those that control the decoder, in single spaces."""
-    pieces = b"".join(vocabulary[token] for token in tokens if token >= _CONTROLS)
-    return " ".join(pieces.replace(_SPACE, b" ").decode(errors="replace").split())
+    pieces = b"".join(vocabulary[token] for token in tokens if token >= CONTROLS)
+    return " ".join(pieces.replace(SPACE, b" ").decode(errors="replace").split())

@@ -147,8 +147,6 @@ async def recreate_topic(settings: Settings, topic: str) -> None:
         await asyncio.sleep(0.2)
 
 
-# A group that reads the metadata between the two may stay without the topic until its next rebalance.
-@pytest.mark.soak
 async def test_a_topic_that_is_deleted_and_created_again_is_not_mistaken_for_the_first(stack: Stack) -> None:
     requests, predictions = topics.requests("letters"), topics.predictions("letters")
     async with open_topic_reader(stack.settings, predictions) as answers:

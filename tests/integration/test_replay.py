@@ -57,10 +57,11 @@ def cluster_settings(settings: Settings) -> dict[str, Any]:
     login = ConnectionSecurity.from_settings(settings)
     return {
         "kafka_bootstrap": settings.platform_bootstrap,
+        "single_host": True,
         "kafka_security_protocol": login.protocol,
         "kafka_sasl_mechanism": login.mechanism,
         "kafka_sasl_username": login.username,
-        "kafka_sasl_password": SecretStr(login.password),
+        "kafka_sasl_password": SecretStr(str(login.password)),
     }
 
 

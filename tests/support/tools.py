@@ -7,14 +7,18 @@ import pytest
 
 PACKAGES = {
     "amtool": "prometheus-alertmanager",
+    "buildah": "buildah",
     "chromium": "chromium",
     "espeak-ng": "espeak-ng",
     "kcat": "kcat",
+    "mmdebstrap": "mmdebstrap",
+    "podman": "podman",
     "prometheus": "prometheus",
     "prometheus-alertmanager": "prometheus-alertmanager",
     "promtool": "prometheus",
+    "runc": "runc",
 }
-"""The Debian package of each program; `.ci/run` installs them."""
+"""The Debian package of each program. `.ci/run` installs those that `make test` needs."""
 _NAMES = {
     "chromium": (os.environ.get("CHROMIUM", "chromium"), "google-chrome"),
     "prometheus-alertmanager": ("prometheus-alertmanager", "alertmanager"),

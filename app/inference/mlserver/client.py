@@ -31,7 +31,7 @@ class InferenceClient:
     """Calls one MLServer, with its token. Use as an async context manager. Raises SetupError if there is no token."""
 
     def __init__(self, settings: Settings) -> None:
-        self._address = f"{settings.mlserver_host}:{settings.mlserver_grpc_port}"
+        self._address = f"{settings.host_of('mlserver')}:{settings.mlserver_grpc_port}"
         self._deadline = settings.inference_deadline_seconds
         # The size of payloads is bounded where they enter; a second bound here would only contradict the first.
         unbounded = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]

@@ -8,7 +8,7 @@ from functools import partial
 from app.backoff import retry
 from app.errors import Unavailable
 from app.events.base import ModelRef
-from app.inference.mlserver import repository
+from app.inference.mlserver import repository, warm_up
 from app.inference.mlserver.client import InferenceClient
 from app.registry.registry import ModelVersion
 from app.registry.subscription import subscribe
@@ -36,6 +36,7 @@ class ModelLoader:
         self._needed: dict[ModelRef, ModelVersion] = {}
         self._loads: dict[ModelRef, asyncio.Task[None]] = {}
         self._loaded: set[ModelRef] = set()
+        self._warm_up_batches: dict[str, list[warm_up.Batch]] = {}
         self._lock = asyncio.Lock()
 
     async def run(self) -> None:
@@ -63,13 +64,19 @@ class ModelLoader:
         async def load() -> None:
             _check_features(version, self._tasks[version.task])
             async with self._lock:
-                fetch = partial(fetch_version, version, self._blobs, self._settings)
-                await asyncio.to_thread(repository.install, self._settings, version.ref, fetch)
+                await asyncio.to_thread(self._install, version)
                 await self._client.load(version.ref)
 
         name = repository.entry_name(version.ref)
         await retry(load, (OSError, Rejected, Unavailable), log, f"{name} cannot be loaded")
         log.info("%s is loaded", name)
+
+    def _install(self, version: ModelVersion) -> None:
+        task = self._tasks[version.task]
+        if task.name not in self._warm_up_batches:
+            self._warm_up_batches[task.name] = warm_up.make_batches(task)
+        fetch = partial(fetch_version, version, self._blobs, self._settings)
+        repository.install(self._settings, version.ref, fetch, self._warm_up_batches[task.name])
 
     async def _unload(self, model: ModelRef) -> None:
         """Unload a version unless it is needed again. It keeps serving until all needed versions are loaded."""

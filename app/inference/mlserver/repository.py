@@ -3,10 +3,11 @@
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from app.events.base import ModelRef
+from app.inference.mlserver import warm_up
 from app.settings import Settings
 
 RUNTIME_CLASS = "app.inference.mlserver.runtime.VersionRuntime"
@@ -17,10 +18,13 @@ def entry_name(model: ModelRef) -> str:
     return f"{model.name}-{model.version}"
 
 
-def install(settings: Settings, model: ModelRef, fetch: Callable[[Path], Path]) -> None:
+def install(
+    settings: Settings, model: ModelRef, fetch: Callable[[Path], Path], warm_up_batches: Sequence[warm_up.Batch] = ()
+) -> None:
     """Write a version into the repository, with the current settings. Idempotent.
 
-    `fetch` lets the version's files appear in a directory, and returns its path there.
+    `fetch` lets the version's files appear in a directory, and returns its path there. The version is ready once it has
+    answered the `warm_up_batches`.
     """
     name = entry_name(model)
     entry = settings.model_repository / name
@@ -28,6 +32,7 @@ def install(settings: Settings, model: ModelRef, fetch: Callable[[Path], Path]) 
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     path = fetch(partial)
+    warm_up.write(partial, warm_up_batches)
     model_settings = {
         "name": name,
         "implementation": RUNTIME_CLASS,

@@ -1,6 +1,7 @@
 """A runtime for MLServer: batches in the first dimension, raw tensors, long calls off the event loop."""
 
 import asyncio
+import logging
 import math
 import time
 from contextlib import AbstractContextManager, nullcontext
@@ -15,7 +16,7 @@ from mlserver.utils import get_model_uri
 from numpy.typing import NDArray
 
 from app import tracing
-from app.inference.mlserver import protocol, tensor_codec
+from app.inference.mlserver import protocol, tensor_codec, warm_up
 from app.settings import settings
 from models.manifest import MANIFEST, MODEL
 from models.runtimes import Execution, TensorSpec, open_version
@@ -23,6 +24,7 @@ from models.runtimes import Execution, TensorSpec, open_version
 # MLServer imports this module when it loads a model, so every server that uses the runtime gets the codec.
 tensor_codec.install()
 
+log = logging.getLogger(__name__)
 
 MAX_BLOCKING_SECONDS = 0.002
 """A call that should take less runs on the event loop: two switches of threads would cost as much as a small model."""
@@ -32,7 +34,10 @@ class VersionRuntime(MLModel):  # type: ignore[misc]  # mlserver has no types
     """One version of a model, opened by the runtime of its manifest. `parameters.extra` has an `Execution`'s fields."""
 
     async def load(self) -> bool:
-        """Open the version and take the model's metadata from its signature."""
+        """Open the version, take the model's metadata from its signature, and answer the batches of its warm-up.
+
+        Raises whatever the version raises, which then is not ready.
+        """
         path = await get_model_uri(self._settings, wellknown_filenames=[MANIFEST, MODEL])
         extra = (self._settings.parameters and self._settings.parameters.extra) or {}
         self._opened = await asyncio.to_thread(open_version, Path(path), Execution(**extra))
@@ -41,7 +46,19 @@ class VersionRuntime(MLModel):  # type: ignore[misc]  # mlserver has no types
         self._dtypes = {name: _little_endian(spec.dtype) for name, spec in self._opened.inputs.items()}
         self._names = list(self._opened.outputs)
         self._seconds_per_item = math.inf
+        await self._warm_up(Path(path).parent)
         return True
+
+    async def _warm_up(self, directory: Path) -> None:
+        started = time.perf_counter()
+        for batch in (batches := warm_up.read(directory)):
+            try:
+                await asyncio.to_thread(self._run_timed, batch, 1)
+            except Exception as error:
+                shapes = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in batch.items())
+                raise InferenceError(f"model {self.name}: its warm-up with {shapes} failed: {error}") from error
+        seconds = time.perf_counter() - started
+        log.info("%s is warm: it answered %d batches in %.2f s", self.name, len(batches), seconds)
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         """Return the model's outputs for a batch. Raises InferenceError if the model can't take the request."""

@@ -1,9 +1,8 @@
 """The cells of pictures that the last layers are fitted on: those with objects or doubts, and some of the others."""
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from numpy.typing import NDArray
 
@@ -78,7 +77,7 @@ def _chosen(
     weights[:, surest:] = (cells - surest) / max(1, most - surest)
     before = logits.reshape(*labels.shape, CLASSES), offsets.reshape(*labels.shape, 4)
     everywhere = LevelCells(*features, *before, labels, boxes, np.ones(doubt.shape, np.float32))
-    return LevelCells(*(array[rows, kept] for array in everywhere))._replace(weights=weights)
+    return LevelCells(*_at(everywhere, (rows, kept)))._replace(weights=weights)
 
 
 def joined(parts: Sequence[Cells]) -> Cells:
@@ -88,10 +87,13 @@ def joined(parts: Sequence[Cells]) -> Cells:
 
 def taken(cells: Cells, pictures: NDArray[np.int64]) -> Cells:
     """Return the cells of some pictures."""
-    chosen: Cells = jax.tree.map(lambda array: array[pictures], cells)
-    return chosen
+    return [LevelCells(*_at(level, pictures)) for level in cells]
 
 
 def count(cells: Cells) -> int:
     """Return how many pictures they are of."""
     return len(cells[0].weights)
+
+
+def _at(arrays: Iterable[NDArray[Any]], places: Any) -> Iterator[NDArray[Any]]:
+    return (array[places] for array in arrays)

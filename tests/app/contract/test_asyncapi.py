@@ -67,6 +67,7 @@ def test_the_channels_are_the_topics_of_the_deployments_log(document: dict[str, 
             "segment.ms": SEGMENT_MS,
             "message.timestamp.type": "LogAppendTime",
             "max.message.bytes": 8 * MiB,
+            "min.insync.replicas": 1,
         },
         "bindingVersion": "0.5.0",
     }

@@ -72,11 +72,10 @@ def outcome(
         task=TASK,
         model=ModelRef(name=TASK, version="1"),
         role="champion",
-        output={"sum": 294.0},
         confidence=0.5,
         propensity=1.0,
         label={"sum": label} if isinstance(label, float) else label,
-        **{"input_digest": digest(payload), "feedback": 1, "selection": "volunteer"} | fields,
+        **{"output": {"sum": 294.0}, "input_digest": digest(payload), "feedback": 1, "selection": "volunteer"} | fields,
     )
     time = (NOW - timedelta(minutes=minutes)).isoformat()
     id = f"outcome of {request} {minutes} minutes ago"

@@ -1,16 +1,20 @@
 import asyncio
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
+from app.errors import SetupError
 from app.events import topics
 from app.events.topics import SEGMENT_MS, required_topics
-from app.kafka.provisioning import provision, wait_provisioned
+from app.kafka import growth, platform_secret
+from app.kafka.provisioning import check_shared_state, provision, wait_provisioned
 from app.settings import MiB, Settings
+from tests.support.kafka_clients import OutgoingRecord, publish
 
 _NUMBERS = count()
 
@@ -118,3 +122,71 @@ async def test_waiting_outlasts_a_home_that_cannot_be_read(settings: Settings, t
     await asyncio.sleep(0.5)
     assert not waiting.done()
     waiting.cancel()
+
+
+async def test_a_cluster_of_one_broker_is_refused_unless_it_is_stated_that_one_copy_is_enough(
+    platform: Settings,
+) -> None:
+    cluster: dict[str, Any] = {
+        "tasks": {f"provisioned_{next(_NUMBERS)}": "tests.support.tasks:Letters"},
+        "kafka_bootstrap": platform.platform_bootstrap,
+        "single_host": True,
+        "kafka_security_protocol": "SASL_PLAINTEXT",
+        "kafka_sasl_username": platform_secret.USERNAME,
+        "kafka_sasl_password": platform_secret.load_or_create_password(platform.home),
+    }
+    with pytest.raises(SetupError, match="has 1 brokers; a topic has 3 replicas by default") as refusal:
+        await provision(Settings(**cluster))
+    assert "HINDSIGHT_REPLICATION=1" in refusal.value.remedy
+    assert await provision(Settings(**cluster, replication=1)) == []
+
+
+@pytest.mark.parametrize(("stated", "copies", "in_sync"), [({}, 3, 2), ({"replication": 2}, 2, 1)])
+def test_a_cluster_keeps_what_it_has_confirmed_when_a_broker_is_lost(
+    stated: dict[str, Any], copies: int, in_sync: int
+) -> None:
+    settings = Settings(kafka_bootstrap="kafka:9092", **stated)
+    assert (settings.replication, settings.min_insync_replicas) == (copies, in_sync)
+    assert {topic.configs["min.insync.replicas"] for topic in required_topics(settings)} == {str(in_sync)}
+
+
+async def test_the_topics_of_a_task_grow_once_their_events_are_read(
+    settings: Settings, admin: AIOKafkaAdminClient
+) -> None:
+    await provision(settings)
+    await wait_provisioned(settings)
+    [task] = settings.tasks
+    names = [topic.name for topic in required_topics(settings) if topics.task_of(topic.name) == task]
+    await publish(settings, topics.requests(task), [OutgoingRecord(b"abc")])
+    with pytest.raises(SetupError, match="events wait in the topics of the task"):
+        await growth.grow(settings, task, 5)
+    assert await growth.grow(settings, task, 5, despite_lag=True) == names
+    async with asyncio.timeout(30):
+        while set((await partition_counts(admin, names)).values()) != {5}:
+            await asyncio.sleep(0.05)
+    assert await growth.grow(settings, task, 5, despite_lag=True) == []
+    with pytest.raises(SetupError, match="has 5 partitions, and Kafka takes none away"):
+        await growth.grow(settings, task, 4, despite_lag=True)
+
+
+@pytest.mark.parametrize(
+    ("stated", "reason"),
+    [
+        ({}, "HINDSIGHT_DATABASE_URL and HINDSIGHT_BLOB_URL name files"),
+        ({"blob_url": "s3://bucket"}, "HINDSIGHT_DATABASE_URL name files"),
+        ({"database_url": "postgresql://db/hindsight", "blob_url": "file:///data"}, "HINDSIGHT_BLOB_URL name files"),
+    ],
+)
+async def test_files_of_one_machine_are_refused_on_a_shared_cluster(stated: dict[str, Any], reason: str) -> None:
+    settings = Settings(kafka_bootstrap="kafka.example:9092", **stated)
+    for start in (provision, wait_provisioned):
+        with pytest.raises(SetupError, match=reason):
+            await start(settings)
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [{"single_host": True}, {"database_url": "postgresql://db/hindsight", "blob_url": "s3://bucket"}],
+)
+def test_shared_state_and_one_machine_are_accepted_on_a_shared_cluster(stated: dict[str, Any]) -> None:
+    check_shared_state(Settings(kafka_bootstrap="kafka.example:9092", **stated))

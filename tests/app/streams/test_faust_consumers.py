@@ -2,8 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -12,14 +11,11 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from app.events.cloudevents import ConsumedRecord
 from app.settings import Settings
-from app.streams.batching import BatchLimits
-from app.streams.delivery import HandlerResult
-from app.streams.faust_app import App, make_app, register_agent
+from tests.support.faust_agents import MAX_EVENTS, run_agent
 from tests.support.kafka_clients import OutgoingRecord, publish
 
 PARTITIONS = 2
 RECORDS = 200
-MAX_EVENTS = 16
 SECONDS = 60
 
 
@@ -30,35 +26,6 @@ async def topic(platform: Settings, admin: AIOKafkaAdminClient) -> str:
     await admin.create_topics([NewTopic(name, PARTITIONS, 1)])
     await publish(platform, name, [OutgoingRecord(b"value", str(key).encode()) for key in range(RECORDS)])
     return name
-
-
-@asynccontextmanager
-async def run_agent(
-    settings: Settings, topic: str, handle: Callable[[Sequence[ConsumedRecord]], Awaitable[None]]
-) -> AsyncIterator[App]:
-    """Run an agent of the topic, in the topic's own group."""
-    app = make_app(settings, f"group-{topic}")
-
-    async def handle_batch(batch: Sequence[ConsumedRecord]) -> Sequence[HandlerResult]:
-        await handle(batch)
-        return [()] * len(batch)
-
-    register_agent(
-        app,
-        settings,
-        name="agent",
-        topic=topic,
-        stage="test",
-        handle=handle_batch,
-        reject=lambda record, failure: (),
-        limits=BatchLimits(MAX_EVENTS, 0),
-    )
-    app.finalize()
-    await app.start()
-    try:
-        yield app
-    finally:
-        await app.stop()
 
 
 async def committed(admin: AIOKafkaAdminClient, topic: str) -> list[int]:
