@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,7 +20,7 @@ def register(cli: typer.Typer) -> None:
 def restore(as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False) -> None:
     """After the loss of Kafka, restore versions, champions and runs from the archive, and rebuild the catalog.
 
-    Run it before the platform starts on the new, empty cluster. The embedded broker is started for it.
+    Run it before the platform starts on the new, empty cluster. The embedded broker is started for it if need be.
     """
     from app.settings import settings
 
@@ -31,23 +33,41 @@ def restore(as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")]
 
 async def _restore(settings: "Settings") -> tuple[int, int]:
     """Return how many events were restored, and how many records the catalog was rebuilt from."""
-    from rich.console import Console
-
     from app.catalog.catalog import Catalog
     from app.catalog.rebuild import rebuild
-    from app.embedded.supervisor import Supervisor
     from app.eventlog.restore import restore_lifecycle
     from app.kafka.provisioning import provision
 
-    broker = Supervisor(settings, only=("kafka",), console=Console(stderr=True)) if settings.embedded_kafka else None
     catalog = Catalog(settings.catalog_url)
     try:
-        if broker is not None:
-            await broker.start()
-        await provision(settings)
-        restored = await restore_lifecycle(settings)
-        return restored, (await rebuild(settings, catalog)).records
+        async with _broker(settings):
+            await provision(settings)
+            restored = await restore_lifecycle(settings)
+            return restored, (await rebuild(settings, catalog)).records
     finally:
         catalog.close()
-        if broker is not None:
-            await broker.stop()
+
+
+@asynccontextmanager
+async def _broker(settings: "Settings") -> AsyncIterator[None]:
+    """Start the embedded broker for the block, unless there is another one or it runs already."""
+    from aiokafka.errors import KafkaError
+    from rich.console import Console
+
+    from app.embedded.supervisor import Supervisor
+    from app.kafka import clients
+
+    try:
+        async with clients.open_admin(settings):
+            is_running = True
+    except KafkaError:
+        is_running = not settings.embedded_kafka  # your own cluster: what follows says what is wrong
+    if is_running:
+        yield
+        return
+    broker = Supervisor(settings, only=("kafka",), console=Console(stderr=True))
+    await broker.start()
+    try:
+        yield
+    finally:
+        await broker.stop()

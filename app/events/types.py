@@ -21,6 +21,7 @@ from app.events.base import (
 from app.events.cloudevents import MAX_ATTRIBUTE_LENGTH, TENSORS
 from app.events.memory import InputDigest, MemoryAnswer, MemoryOutcome, NearKey
 from app.events.prediction_reference import EventAttribute, PredictionReference
+from app.events.preference import Preference
 
 _MAX_CODE_LENGTH = 100
 MAX_POSITIONS = 1000
@@ -143,15 +144,6 @@ class PredictionFailed(EventData):
     """The id of the request's record in `dead-letters`; null if there is none: for a skipped frame or a session in
     progress.
     """
-
-
-class Preference(FrozenModel):
-    """A comparison of the served output with another output for the same request."""
-
-    output: dict[str, Any]
-    """The other output, in the same format as the prediction's."""
-    better: bool
-    """Whether the other output is better than the served one; false if it is worse."""
 
 
 class FeedbackGiven(PredictionReference):

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Connection, event
 
 from app.events.base import EventData, ModelRef
 from app.events.cloudevents import Record
@@ -16,8 +15,7 @@ from app.events.lifecycle import RetrainingEnded, RetrainingTriggered, TaskFroze
 from app.events.model_events import ModelEvaluated, ModelRegistered, RouteChanged
 from app.monitoring.quality_detector import QualityReference
 from app.registry.registry import Registry, TaskModels
-from app.retraining.triggers.catalog_observer import CachedLatency, Observer, newest_prediction_time
-from app.retraining.triggers.expected_quality import ExpectedQualityEstimator
+from app.retraining.triggers.catalog_observer import CachedLatency, Observer
 from app.retraining.triggers.observation import Alert, Observation, TimeWindow, WindowCache
 from app.settings.retraining import RetrainingSettings
 from tests.support.catalog_fixtures import TASK, TIMINGS, make_failure, make_outcome, make_prediction, open_catalog
@@ -298,28 +296,3 @@ def test_an_observation_has_the_active_run_the_freeze_and_alerts(tmp_path: Path)
         )
     assert (quiet.running, quiet.frozen, quiet.alerts) == (False, False, ())
     assert (busy.running, busy.frozen, busy.alerts) == (True, True, [alert])
-
-
-# Costs
-
-
-def test_no_look_scans_a_table(tmp_path: Path) -> None:
-    records = [make_prediction(request, at(request)) for request in range(200)]
-    outcomes = [make_outcome(request, at(request), score=0.5) for request in range(0, 200, 2)]
-    statements = list[tuple[str, Any]]()
-    with open_catalog(tmp_path, [*records, *outcomes]) as catalog:
-
-        def look(connection: Connection) -> list[str]:
-            note = lambda *executed: statements.append(executed[2:4])  # noqa: E731
-            event.listen(connection, "before_cursor_execute", note)
-            models = build_models((-3, triggered("q")), (-2.5, ended("q")))
-            Observer(Scales(), models, PLAN).observe(connection, at(190))
-            ExpectedQualityEstimator().estimate(connection, models, PLAN, at(190))
-            newest_prediction_time(connection, models)
-            event.remove(connection, "before_cursor_execute", note)
-            plans = [connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values) for text, values in statements]
-            return [str(row[3]) for plan in plans for row in plan]
-
-        steps = catalog.query(look)
-    assert len(statements) > 8
-    assert [step for step in steps if step.startswith("SCAN")] == []
