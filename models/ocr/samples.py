@@ -2,16 +2,21 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
+from io import BytesIO
 from itertools import count, cycle
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from models.base import Sample
 from models.small.ocr.data import lines
 
 LINES_PER_PAGE = 50
+_NOISE = 2
+"""In grey levels."""
 SAMPLES = Path(__file__).parent / "samples"
 
 
@@ -27,14 +32,24 @@ def shipped() -> tuple[Sample, ...]:
 
 
 def stream(seed: int) -> Iterator[Sample]:
-    """Yield the shipped files without end: a page, then `LINES_PER_PAGE` lines in random order."""
+    """Yield a shipped page, then `LINES_PER_PAGE` shipped lines in random order, without end.
+
+    No two lines have the same bytes, as no two pictures of a camera do: equal payloads would count as one entity.
+    """
     rng = np.random.default_rng(seed)
     known = lines.shipped_samples()
     pages = [sample for sample in shipped() if sample not in known]
     for page in cycle(pages):
         yield page
         for place in rng.integers(len(known), size=LINES_PER_PAGE):
-            yield known[place]
+            yield _taken_again(known[place], rng)
+
+
+def _taken_again(line: Sample, rng: np.random.Generator) -> Sample:
+    """Return another picture of a line, with noise of its own."""
+    grey = np.asarray(Image.open(BytesIO(line.payload)).convert("L"), np.int16)
+    noisy = np.clip(grey + rng.integers(-_NOISE, _NOISE + 1, grey.shape), 0, 255).astype(np.uint8)
+    return replace(line, payload=lines.png(Image.fromarray(noisy)), content_type="image/png")
 
 
 def digit_lines(seed: int) -> Iterator[Sample]:
