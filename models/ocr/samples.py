@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
-from io import BytesIO
 from itertools import count, cycle
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from models.base import Sample
+from models.ocr.pages import read_pages
 from models.small.ocr.data import lines
 
 LINES_PER_PAGE = 50
@@ -47,8 +47,9 @@ def stream(seed: int) -> Iterator[Sample]:
 
 def _taken_again(line: Sample, rng: np.random.Generator) -> Sample:
     """Return another picture of a line, with noise of its own."""
-    grey = np.asarray(Image.open(BytesIO(line.payload)).convert("L"), np.int16)
-    noisy = np.clip(grey + rng.integers(-_NOISE, _NOISE + 1, grey.shape), 0, 255).astype(np.uint8)
+    [page], _ = read_pages(line.payload)
+    noise = rng.integers(-_NOISE, _NOISE + 1, page.grey.shape)
+    noisy = np.clip(page.grey.astype(np.int16) + noise, 0, 255).astype(np.uint8)
     return replace(line, payload=lines.png(Image.fromarray(noisy)), content_type="image/png")
 
 
