@@ -42,11 +42,8 @@ class TimelineEvent:
 
 async def read_timeline(settings: Settings, task: str) -> Sequence[TimelineEvent]:
     """Return the events of `lifecycle` about a task, in the order of the log. Raises KafkaError without a broker."""
-    log = await reader.fetch_offset_ranges(settings, [topics.LIFECYCLE])
-    topic_ids = {partition.topic: offsets.topic_id for partition, offsets in log.items()}
-    ranges = {partition: (offsets.begin, offsets.end) for partition, offsets in log.items()}
     timeline = []
-    async for records in reader.read_ranges(settings, ranges, topic_ids):
+    async for records in reader.read_topic(settings, topics.LIFECYCLE):
         for record in records:
             event_type = header_text(record.headers, "ce_type") or RouteChanged.type
             event = complete_event(record.headers, record.value or b"", record.origin, event_type)

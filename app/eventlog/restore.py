@@ -27,7 +27,8 @@ async def restore_lifecycle(settings: Settings) -> int:
     The topic must exist. It may be repeated: after an interruption it goes on. Raises `SetupError` if Kafka's events
     are not the beginning of the archived ones, KafkaError, `Unavailable` without the archive's storage.
     """
-    archived, present = _by_identity(_read_archive(settings)), list(_by_identity(await _read_kafka(settings)))
+    in_kafka = [record async for records in reader.read_topic(settings, LIFECYCLE) for record in records]
+    archived, present = _by_identity(_read_archive(settings)), list(_by_identity(in_kafka))
     if set(archived) <= set(present):
         return 0
     if present != list(archived)[: len(present)]:
@@ -65,10 +66,3 @@ def _read_archive(settings: Settings) -> list[ConsumedRecord]:
         ((began[record.origin.topic_id], record.origin.topic_id, record.origin.offset), record) for record in records
     ]
     return [record for _, record in sorted(placed, key=itemgetter(0))]
-
-
-async def _read_kafka(settings: Settings) -> list[ConsumedRecord]:
-    ranges = await reader.fetch_offset_ranges(settings, [LIFECYCLE])
-    bounds = {tp: (offsets.begin, offsets.end) for tp, offsets in ranges.items()}
-    topic_ids = {tp.topic: offsets.topic_id for tp, offsets in ranges.items()}
-    return [record async for records in reader.read_ranges(settings, bounds, topic_ids) for record in records]

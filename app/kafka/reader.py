@@ -96,6 +96,18 @@ async def read_ranges(
                     consumer.pause(tp)
 
 
+async def read_topic(settings: Settings, topic: str) -> AsyncIterator[list[ConsumedRecord]]:
+    """Yield all records that a topic has now; those of a partition in their order. Raises KafkaError without a broker.
+
+    A topic that does not exist has none.
+    """
+    offset_ranges = await fetch_offset_ranges(settings, [topic])
+    ranges = {tp: (offsets.begin, offsets.end) for tp, offsets in offset_ranges.items()}
+    topic_ids = {tp.topic: offsets.topic_id for tp, offsets in offset_ranges.items()}
+    async for records in read_ranges(settings, ranges, topic_ids):
+        yield records
+
+
 def to_consumed_record(record: ConsumerRecord, topic_id: TopicId) -> ConsumedRecord:
     """Return a record with its origin, in the type that handlers take."""
     origin = Origin(topic_id, record.topic, record.partition, record.offset, record.timestamp)

@@ -30,10 +30,7 @@ async def read_registry(settings: Settings, tasks: Iterable[Task]) -> Registry:
     Raises KafkaError without a broker, `Unavailable` for an event that a newer release wrote.
     """
     registry = Registry(tasks)
-    ranges = await reader.fetch_offset_ranges(settings, [topics.LIFECYCLE])
-    epochs = {tp.topic: offsets.topic_id for tp, offsets in ranges.items()}
-    bounds = {tp: (offsets.begin, offsets.end) for tp, offsets in ranges.items()}
-    async for records in reader.read_ranges(settings, bounds, epochs):
+    async for records in reader.read_topic(settings, topics.LIFECYCLE):
         for record in records:
             registry.apply(record)
     return registry
