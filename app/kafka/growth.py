@@ -1,11 +1,11 @@
 """More partitions for the topics of a task. Kafka never takes partitions away again."""
 
 from aiokafka.admin import NewPartitions
-from aiokafka.errors import for_code
 
 from app.errors import SetupError
 from app.events.topics import required_topics, task_of
 from app.kafka import clients
+from app.kafka.admin_requests import raise_on_error
 from app.kafka.lag import fetch_deployment_lags
 from app.settings import Settings
 
@@ -32,9 +32,9 @@ async def grow(settings: Settings, task: str, partitions: int, *, despite_lag: b
         smaller = [name for name in names if counts[name] < partitions]
         if smaller:
             response = await admin.create_partitions({name: NewPartitions(partitions) for name in smaller})
-            for name, code, *details in response.topic_errors:
-                if code:
-                    raise for_code(code)(f"{name}: {' '.join(map(str, details))}")
+            raise_on_error(
+                [(code, f"{name}: {' '.join(map(str, details))}") for name, code, *details in response.topic_errors]
+            )
     return smaller
 
 

@@ -24,6 +24,7 @@ from aiokafka.protocol.types import (
 
 from app.events.cloudevents import TopicId
 from app.kafka import clients
+from app.kafka.admin_requests import send
 from app.settings import Settings
 
 
@@ -151,7 +152,7 @@ async def read_topic_ids(client: AIOKafkaClient, topics: Iterable[str]) -> dict[
     names = sorted(set(topics))
     if not names:
         return {}
-    response = await client.send(client.get_random_node(), _Metadata(names))
+    response = await send(client, _Metadata(names))
     return {
         name: TopicId(f"{response.cluster_id}/{uuid.UUID(bytes=topic_uuid)}")
         for error, name, topic_uuid, *_ in response.topics
