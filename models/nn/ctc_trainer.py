@@ -4,7 +4,6 @@ Either way the parameters become a version in the same steps (`CtcTrainer.finish
 confidences true on validation data, the ONNX model, its comparison with JAX, the figures on the held-out set.
 """
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +14,6 @@ import numpy as np
 import onnx
 
 from models.base import OnStep, Task, Trained, Untrainable
-from models.datasets import content_hash
 from models.nn import ctc_evaluation as evaluation
 from models.nn.conv_ctc import ConvCtc
 from models.nn.conv_ctc_onnx import Signal, from_onnx, to_onnx
@@ -27,6 +25,7 @@ from models.nn.ctc_fine_tuning import Rehearsal, fine_tune
 from models.nn.ctc_fitting import fit
 from models.nn.onnx_inference import padded_inputs, session
 from models.nn.training_costs import TrainingCosts
+from models.provenance import provenance
 from models.training import check_start
 
 PARITY_TOLERANCE = 1e-3
@@ -144,7 +143,7 @@ class CtcTrainer(ABC):
         It is the parent's own model where nothing that was tried is better. Raises `Untrainable`.
         """
         plan, before = replace(self.fine_plan, seed=seed), read_model(parent, self.network)
-        dataset_hash = content_hash(dataset)
+        origin = provenance(seed, parent, dataset)
         given = feedback(dataset, self.signal.name, self.network, self._widest, self.encode, self.score)
         rehearsal = self.rehearsal(seed, on_step)
         rehearsed = Rehearsal(*([self._example(labelled) for labelled in part] for part in rehearsal))
@@ -156,9 +155,7 @@ class CtcTrainer(ABC):
             corrected = [LabelledSignal(line.signal, self.decode(line.labels)) for line in given.validation.corrected]
             model, figures = self.finished(tuned.parameters, [*rehearsal.validation, *corrected])
         card = {
-            "seed": seed,
-            "parent": hashlib.sha256(parent.read_bytes()).hexdigest(),
-            "dataset": dataset_hash,
+            **origin,
             "feedback": {**given.counts, "mean reward": round(given.baseline, 5)},
             "rehearsed": {name: len(part) for name, part in rehearsal._asdict().items()},
             "plan": asdict(plan),

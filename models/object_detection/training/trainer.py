@@ -1,6 +1,5 @@
 """Versions of `object_detection` whose last layers have learned by corrections: all else is the parent's."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -11,8 +10,7 @@ import onnx
 from numpy.typing import NDArray
 
 from models.adapters.replaced_weights import changed, replaced
-from models.base import OnStep, Task, Trained, Untrainable
-from models.datasets import content_hash
+from models.base import OnStep, Task, Trained
 from models.nn.onnx_inference import judge, session
 from models.object_detection.pictures import squared
 from models.object_detection.training.adaptation import PLAN, CellSplits, Plan, adapt
@@ -21,6 +19,7 @@ from models.object_detection.training.feedback import CorrectedPicture, LoggedPi
 from models.object_detection.training.losses import initial, merged
 from models.object_detection.training.matching import matches
 from models.object_detection.training.network import CutDetector
+from models.provenance import parent_and_dataset, provenance
 from models.small.object_detection.data.scenes import compose
 
 
@@ -46,10 +45,7 @@ class DetectorAdapter:
 
     def train(self, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
         """Return a version that is fitted to a dataset, see `models.training.Trainer`. Raises `Untrainable`."""
-        if dataset is None or parent is None:
-            raise Untrainable(
-                f"{self.task.name} is trained from a parent on a dataset: name both; its first is pretrained"
-            )
+        parent, dataset = parent_and_dataset(self.task.name, parent, dataset)
         detector, plan = CutDetector.of(parent), replace(self.plan, seed=seed)
         on_step("reading pictures", 0, None)
         log = read(dataset, detector.anchors, self.task.labels(), self.sizes.logged)
@@ -73,9 +69,7 @@ class DetectorAdapter:
         card = {
             "task": self.task.name,
             "preprocess_version": self.task.preprocess_version,
-            "seed": seed,
-            "parent": hashlib.sha256(parent.read_bytes()).hexdigest(),
-            "dataset": content_hash(dataset),
+            **provenance(seed, parent, dataset),
             "feedback": dict(log.counts),
             "rehearsed pictures": count,
             "plan": asdict(plan),

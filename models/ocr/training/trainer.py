@@ -1,6 +1,5 @@
 """Versions of `ocr` whose recogniser has learned by feedback: only the last layer changes, all else is the parent's."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -9,14 +8,15 @@ from typing import Any
 from models.adapters.ctc_adaptation import PLAN, RehearsedSignals, adapt
 from models.adapters.linear_layer import Floats
 from models.adapters.open_head import OpenHead, probable_classes
-from models.base import OnStep, Task, Trained, Untrainable
-from models.datasets import Row, content_hash, rows
+from models.base import OnStep, Task, Trained
+from models.datasets import Row, rows
 from models.nn.ctc_batches import CtcFittingPlan, Example
 from models.nn.ctc_feedback import LeftOut, collect, fitting_example
 from models.ocr.training.feedback import LinePicture, corrected_lines, only_line, sure_lines
 from models.ocr.training.figures import measured
 from models.ocr.training.recognizer import CutRecognizer
 from models.ocr.training.rehearsal import printed_lines, scanned_lines
+from models.provenance import parent_and_dataset, provenance
 
 SURE = 0.95
 """The least confidence of the log's lines that are rehearsed: the network was seldom wrong about them."""
@@ -53,8 +53,7 @@ class OcrAdapter:
 
     def train(self, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
         """Return a version that is fitted to a dataset, see `models.training.Trainer`. Raises `Untrainable`."""
-        if dataset is None or parent is None:
-            raise Untrainable("ocr is trained from a parent on a dataset: name both; its first version is pretrained")
+        parent, dataset = parent_and_dataset(self.task.name, parent, dataset)
         recognizer, plan = CutRecognizer.of(parent), replace(self.plan, seed=seed)
         on_step("reading lines", 0, None)
         log = _read(dataset, self.sizes.logged)
@@ -70,9 +69,7 @@ class OcrAdapter:
         card = {
             "task": self.task.name,
             "preprocess_version": self.task.preprocess_version,
-            "seed": seed,
-            "parent": hashlib.sha256(parent.read_bytes()).hexdigest(),
-            "dataset": content_hash(dataset),
+            **provenance(seed, parent, dataset),
             "feedback": {**given.counts, "mean reward": round(given.baseline, 5)},
             "rehearsed lines": len(rehearsed.train) + len(rehearsed.validation),
             "open symbols": len(reader.head.classes),

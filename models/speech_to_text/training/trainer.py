@@ -1,15 +1,14 @@
 """Versions of `speech_to_text` whose decoder has learned by feedback: its layers change, all else is the parent's."""
 
-import hashlib
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from models.base import OnStep, Task, Trained, Untrainable
-from models.datasets import content_hash
+from models.base import OnStep, Task, Trained
 from models.manifest import write_version
 from models.nn.onnx_inference import judge
+from models.provenance import parent_and_dataset, provenance
 from models.runtimes import open_version
 from models.small.speech_to_text.data.clips import HELD_OUT, shipped
 from models.speech_to_text.training.feedback import Log, SpokenText, read_log
@@ -42,10 +41,7 @@ class SpeechAdapter:
 
     def train(self, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
         """Return a version that is fitted to a dataset, see `models.training.Trainer`. Raises `Untrainable`."""
-        if dataset is None or parent is None:
-            raise Untrainable(
-                "speech_to_text is trained from a parent on a dataset: name both; its first version is pretrained"
-            )
+        parent, dataset = parent_and_dataset(self.task.name, parent, dataset)
         log, plan = read_log(dataset, SURE, self.sizes.logged), replace(self.plan, seed=seed)
         on_step("encoding recordings", 0, len(log.train) + len(log.validation))
         version = SpeechVersion.of(parent)
@@ -61,9 +57,7 @@ class SpeechAdapter:
         card = {
             "task": self.task.name,
             "preprocess_version": self.task.preprocess_version,
-            "seed": seed,
-            "parent": hashlib.sha256(parent.read_bytes()).hexdigest(),
-            "dataset": content_hash(dataset),
+            **provenance(seed, parent, dataset),
             "feedback": dict(log.counts),
             "rehearsed utterances": len(rehearsed),
             "open tokens": len(decoder.classes),

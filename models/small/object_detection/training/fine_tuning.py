@@ -1,6 +1,5 @@
 """Fine-tune a parent on a dataset's feedback, without forgetting what it could do."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -9,9 +8,9 @@ from typing import Any
 import numpy as np
 import onnx
 
-from models import datasets
 from models.base import OnStep, Untrainable
 from models.nn.weight_interpolation import SHARES, Trial, TunedParameters, chosen, interpolated
+from models.provenance import provenance
 from models.small.object_detection.data.generation import Labelled, examples, make_scenes
 from models.small.object_detection.task import ObjectDetection
 from models.small.object_detection.training.feedback import DetectionFeedback, SplitFeedback, feedback
@@ -66,7 +65,7 @@ def fine_tuned(
     """
     recipe = recipe or FineTuningRecipe()
     recipe = replace(recipe, plan=replace(recipe.plan, seed=seed))
-    before, content_hash = _model(parent, network), datasets.content_hash(dataset)
+    before, origin = _model(parent, network), provenance(seed, parent, dataset)
     given = feedback(dataset, before)
     on_step("making scenes", 0, None)
     rehearsal = RehearsedScenes.make(recipe, seed)
@@ -78,9 +77,7 @@ def fine_tuned(
         model, _ = finish(task, network, tuned.parameters, calibration_of(before), rehearsal.validation)
     old = figures(task, before)
     card = {
-        "seed": seed,
-        "parent": hashlib.sha256(parent.read_bytes()).hexdigest(),
-        "dataset": content_hash,
+        **origin,
         "feedback": {**given.counts, "mean reward": round(given.baseline, 5)},
         "rehearsed scenes": {"train": len(rehearsal.train), "validation": len(rehearsal.validation)},
         "network": asdict(network),
