@@ -53,7 +53,7 @@ def task_of(topic: str) -> str:
     return topic.removeprefix(qualify("")).rpartition(".")[0]
 
 
-def is_of_applications(topic: str) -> bool:
+def is_written_by_applications(topic: str) -> bool:
     """Return whether applications write to this topic, not the platform's processes alone."""
     return topic.endswith((".requests", ".feedback"))
 

@@ -115,7 +115,7 @@ def _require_readable(batch: Sequence[ConsumedRecord], results: Sequence[Handler
     for event, result in zip(batch, results, strict=True):
         error = result.error if isinstance(result, Rejection) else result
         is_newer = isinstance(error, Rejected) and error.code == NEWER_VERSION
-        if is_newer and not topics.is_of_applications(event.origin.topic):
+        if is_newer and not topics.is_written_by_applications(event.origin.topic):
             raise Unavailable(f"{event.origin.position}: {error}")
 
 
